@@ -1,0 +1,39 @@
+# Two commands for a fresh machine: `make demo` and `make test`. Each does its own set-up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The pin lives here; pyproject keeps an open lower bound.
+TORCH ?= torch==2.13.0
+EXTRAS := dev,train,eval,triton
+STAMP := $(VENV)/.installed
+export OMP_NUM_THREADS ?= 1
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: install demo test test-slow test-vllm lint clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml setup.py Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip wheel "setuptools>=77"
+	$(BIN)/python -m pip install --quiet "$(TORCH)" -e ".[$(EXTRAS)]"
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/python -m latentreason_launch.demo --out runs/demo
+
+test: install
+	$(BIN)/python -m pytest -q tests --ignore=tests/kernels -m "not slow and not gpu and not vllm"
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/kernels -m "not slow and not gpu"
+
+test-slow: install
+	$(BIN)/python -m pytest -q tests --ignore=tests/kernels -m "slow and not gpu and not vllm"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .venv-vllm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
