@@ -14,8 +14,8 @@ class Example:
         question: the text a method renders into its prompt.
         steps: the reasoning steps in order; empty where the source has none.
         answer: the gold answer.
-        meta: what the source knows besides (`id`, graph edges, options ...). `meta["id"]` is a string
-            that is unique within a split.
+        meta: what the source knows besides (`id`, graph edges, options ...). `meta["id"]` is a
+            string that is unique within a split.
     """
 
     question: str
