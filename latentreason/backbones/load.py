@@ -1,0 +1,115 @@
+"""Load or build the language model that a method reasons with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from latentreason.backbones.tokenizers import train_tokenizer
+from latentreason.config import ModelConfig
+from latentreason.errors import MissingFileError, UserError, check_choice
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def build_backbone(config: ModelConfig, texts: Iterable[str]) -> tuple[Any, Any]:
+    """Return (language model, tokenizer) as the recipe's `model` section asks.
+
+    Args:
+        config: a hub name, a directory or a from-scratch config.
+        texts: what a tokenizer is trained on, where one is to be trained.
+
+    Raises:
+        MissingFileError: the named model can be found neither as a directory nor on the hub.
+        UserError: a from-scratch config that transformers does not accept.
+    """
+    if config.name:
+        return load_backbone(config)
+    tokenizer_config = config.tokenizer
+    if tokenizer_config.name:
+        tokenizer = load_tokenizer(tokenizer_config.name)
+    else:
+        tokenizer = train_tokenizer(texts, tokenizer_config.kind, tokenizer_config.vocab_size)
+    return _from_scratch(config, tokenizer), tokenizer
+
+
+def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
+    """Load a pretrained causal LM and its tokenizer by name or directory.
+
+    A latentreason checkpoint gives its backbone, so that one method starts where another ended.
+    """
+    from latentreason.modeling import LatentModel, load
+
+    assert config.name
+    check_choice("model.dtype", config.dtype, DTYPES)
+    if is_latent_checkpoint(config.name):
+        source = load(config.name, dtype=DTYPES[config.dtype])
+        assert isinstance(source, LatentModel)
+        backbone = source.merged_backbone()
+        backbone.config.update(dict(config.config))
+        return backbone, source.tokenizer
+    settings = AutoConfig.from_pretrained(config.name, revision=config.revision) if (
+        Path(config.name).is_dir()
+    ) else _from_hub(AutoConfig, config.name, revision=config.revision)
+    for key, value in config.config.items():
+        if not hasattr(settings, key):
+            raise UserError(f"model.config.{key}: the config of {config.name} has no such value")
+        setattr(settings, key, value)
+    model = _from_hub(
+        AutoModelForCausalLM,
+        config.name,
+        revision=config.revision,
+        config=settings,
+        dtype=DTYPES[config.dtype],
+        attn_implementation=config.attn_implementation,
+    )
+    return model, load_tokenizer(config.tokenizer.name or config.name, config.revision)
+
+
+def load_tokenizer(name: str, revision: str | None = None) -> Any:
+    """A tokenizer by hub name or directory, with a pad token (EOS where it has none)."""
+    tokenizer = _from_hub(AutoTokenizer, name, revision=revision)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def is_latent_checkpoint(name: str) -> bool:
+    """Whether `name` is a local directory that a latentreason method has saved."""
+    file = Path(name) / "config.json"
+    if not file.is_file():
+        return False
+    return "format_version" in json.loads(file.read_text(encoding="utf-8"))
+
+
+def _from_hub(auto: Any, name: str, **options: Any) -> Any:
+    try:
+        return auto.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MissingFileError(
+            f'model.name: "{name}" cannot be loaded as a directory or hub name ({reason})'
+        ) from error
+
+
+def _from_scratch(config: ModelConfig, tokenizer: Any) -> Any:
+    settings = {**config.config, "vocab_size": len(tokenizer)}
+    settings |= {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    try:
+        built = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"model.config: {str(error).splitlines()[0]}") from error
+    unknown = [key for key in config.config if not hasattr(built, key)]
+    if unknown:
+        raise UserError(f"model.config.{unknown[0]}: {built.model_type} has no such value")
+    model = AutoModelForCausalLM.from_config(built, attn_implementation=config.attn_implementation)
+    return model.to(DTYPES[config.dtype])

@@ -1,0 +1,1 @@
+"""One folder per method: settings, config, layout, model, generate, README."""

@@ -1,0 +1,1 @@
+"""Coconut: chain of continuous thought (arXiv 2412.06769)."""

@@ -1,0 +1,111 @@
+"""Chain of thought in words, and answering directly: an ordinary causal LM."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from latentreason.backbones.load import load_tokenizer
+from latentreason.columns import IGNORED, Row, align, count_supervised, cross_entropy_sum
+from latentreason.data.example import Example
+from latentreason.decoding.decoder import Decoder
+from latentreason.decoding.results import answers_to_generations, check_positions
+from latentreason.generation import GenerateOptions, Generation
+from latentreason.methods.text.settings import Settings
+from latentreason.modeling import LatentConfig, LatentModel, LossTerms
+
+
+class Config(LatentConfig):
+    """Checkpoint config of the text baselines; `steps` is "all" or "none"."""
+
+    model_type = "latentreason_text"
+
+    def __init__(self, steps: str = "all", **kwargs: Any) -> None:
+        self.steps = steps
+        super().__init__(**kwargs)
+
+
+class Model(LatentModel):
+    """Question, steps in words (or none), answer; loss on everything after the question."""
+
+    config_class = Config
+
+    def __init__(self, config: Config, language_model: Any = None) -> None:
+        super().__init__(config, language_model)
+        self.post_init()
+
+    @classmethod
+    def create(cls, settings: Settings, language_model: Any, tokenizer: Any) -> Model:
+        config = Config(
+            text_config=language_model.config,
+            method_name=settings.name,
+            steps=settings.steps,
+            prompt=dataclasses.asdict(settings.prompt),
+            max_new_tokens=settings.max_new_tokens,
+        )
+        model = cls(config, language_model)
+        model.tokenizer = tokenizer
+        return model
+
+    @classmethod
+    def from_causal_lm(cls, name: str, **options: Any) -> Model:
+        """Wrap any causal LM so that it can be evaluated: prompt is the question and a newline."""
+        language_model = AutoModelForCausalLM.from_pretrained(name, **options)
+        return cls.create(Settings(name="cot"), language_model, load_tokenizer(name))
+
+    def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Row:
+        prompt = self.prompt
+        question = prompt.question_ids(example.question)
+        steps = example.steps if self.config.steps == "all" else ()
+        target = [token for step in steps for token in prompt.step_ids(step)]
+        target += prompt.answer_ids(example.answer)
+        return Row(question + target, [IGNORED] * len(question) + target)
+
+    def collate(self, layouts: Sequence[Row], index: Sequence[int]) -> dict[str, Any]:
+        batch: dict[str, Any] = align(layouts, index, self.tokenizer.pad_token_id)
+        counts = {"answer": count_supervised(batch["labels"])}
+        return batch | {"index": list(index), "counts": counts, "num_passes": 0}
+
+    def forward(self, batch: dict[str, Any]) -> LossTerms:
+        hidden = self.decoder(
+            inputs_embeds=self.embed(batch["input_ids"]),
+            attention_mask=batch["attention_mask"],
+            position_ids=batch["position_ids"],
+            use_cache=False,
+        ).last_hidden_state
+        return {"answer": (cross_entropy_sum(hidden, batch["labels"], self.logits), 1.0)}
+
+    def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+        """One pass and no cache: here Hugging Face's own checkpointing is right."""
+        self.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def _generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        ids: Sequence[int],
+        donors: Sequence[Sequence[int]] | None,
+        options: GenerateOptions,
+    ) -> list[Generation]:
+        check_positions(prompts, 0, self.position_limit)
+        decoder = Decoder(self, self.position_limit)
+        hidden = decoder.prefill(prompts, self.tokenizer.pad_token_id, self.device)
+        samples = options.num_samples
+        decoder.repeat(samples)
+        keys = [(row, sample) for row in ids for sample in range(samples)]
+        answers = decoder.write(
+            hidden.repeat_interleave(samples, 0),
+            keys,
+            end=self.tokenizer.eos_token_id,
+            banned=(),
+            max_new_tokens=options.max_new_tokens,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            seed=options.seed,
+        )
+        thoughts = torch.zeros(len(keys), 0, hidden.shape[-1]) if options.return_thoughts else None
+        return answers_to_generations(answers, prompts, self.tokenizer, samples, thoughts)

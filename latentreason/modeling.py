@@ -1,0 +1,427 @@
+"""What every method's model and checkpoint have in common.
+
+A checkpoint is a `save_pretrained` directory: the config of the method's own `model_type` with the
+backbone's config nested as `text_config`, the weights under `language_model.*`, and the tokenizer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from latentreason.backbones.load import DTYPES, is_latent_checkpoint, load_tokenizer
+from latentreason.data.example import Example
+from latentreason.errors import MissingFileError, UserError
+from latentreason.generation import GenerateOptions, Generation
+from latentreason.prompt import Prompt, PromptConfig
+
+FORMAT_VERSION = 1
+ADAPTER_FOLDER = "adapter"
+LossTerms = dict[str, tuple[Tensor, float]]
+"""{term: (sum over supervised elements, coefficient)}; the trainer divides by the global count."""
+
+
+class LatentConfig(PretrainedConfig):
+    """Everything that inference needs; a method's config adds its own fields.
+
+    Attributes:
+        text_config: the backbone's config.
+        method_name: the registry's name of what was trained.
+        prompt: the fields of `PromptConfig`.
+        max_new_tokens: default of `generate`.
+        num_thoughts: continuous thoughts per question; 0 where the method has none.
+        stage: the curriculum stage the weights come from.
+        base_model: name and revision of the backbone's origin, or None.
+        adapter: the checkpoint holds adapters only; `base_model` is loaded first.
+        vocabulary: entries of the tokenizer, where an adapter's base has to be resized.
+    """
+
+    model_type = "latentreason"
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}
+    has_no_defaults_at_init = True
+
+    def __init__(
+        self,
+        text_config: PretrainedConfig | dict[str, Any] | None = None,
+        method_name: str = "",
+        prompt: dict[str, Any] | None = None,
+        max_new_tokens: int = 64,
+        num_thoughts: int = 0,
+        stage: int = 0,
+        base_model: dict[str, Any] | None = None,
+        adapter: bool = False,
+        vocabulary: int | None = None,
+        format_version: int = FORMAT_VERSION,
+        **kwargs: Any,
+    ) -> None:
+        if format_version > FORMAT_VERSION:
+            raise UserError(
+                f"checkpoint: format_version {format_version} is newer than this latentreason knows "
+                f"({FORMAT_VERSION}); upgrade latentreason"
+            )
+        if isinstance(text_config, dict):
+            text_config = AutoConfig.for_model(**text_config)
+        self.text_config = text_config
+        self.method_name = method_name
+        self.prompt = prompt or dataclasses.asdict(PromptConfig())
+        self.max_new_tokens = max_new_tokens
+        self.num_thoughts = num_thoughts
+        self.stage = stage
+        self.base_model = base_model
+        self.adapter = adapter
+        self.vocabulary = vocabulary
+        self.format_version = format_version
+        if text_config is not None:
+            # transformers ties by the outer config only (design section 3, Checkpoint).
+            kwargs["tie_word_embeddings"] = getattr(text_config, "tie_word_embeddings", True)
+            # The outer constructor resets the nested config's; without a name there is no mask at all.
+            kwargs.setdefault("attn_implementation", text_config._attn_implementation or "sdpa")
+        super().__init__(**kwargs)
+
+
+class LatentModel(PreTrainedModel):
+    """A backbone that reasons by one of the methods.
+
+    A method's `Model` subclasses it and gives `layout`, `collate`, `forward`, `_generate` and
+    `create`; see CONTRIBUTING.
+    """
+
+    config_class = LatentConfig
+    base_model_prefix = "language_model"
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+    thought_modes: ClassVar[tuple[str, ...]] = ("normal",)
+
+    def __init__(self, config: LatentConfig, language_model: Any = None) -> None:
+        super().__init__(config)
+        if language_model is None:
+            language_model = AutoModelForCausalLM.from_config(
+                config.text_config, attn_implementation=config._attn_implementation
+            )
+        self.language_model = language_model
+        self.tokenizer: Any = None
+        self.recompute_passes = False
+
+    # --- the backbone -------------------------------------------------------------------------
+
+    @property
+    def causal_lm(self) -> Any:
+        """The Hugging Face causal LM, with adapters' layers in place but without peft's wrapper."""
+        get = getattr(self.language_model, "get_base_model", None)
+        return get() if get else self.language_model
+
+    @property
+    def decoder(self) -> Any:
+        """The backbone without its head; its `last_hidden_state` is after the final norm."""
+        return self.causal_lm.base_model
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embeddings: (...,) ids to (..., H)."""
+        return self.causal_lm.get_input_embeddings()(ids)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Head: (..., H) to (..., V), soft-capped where the backbone does."""
+        logits = self.causal_lm.get_output_embeddings()(hidden)
+        cap = getattr(self.causal_lm.config, "final_logit_softcapping", None)
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    @property
+    def position_limit(self) -> int | None:
+        """Positions the backbone was made for; None where it names none."""
+        return getattr(self.causal_lm.config, "max_position_embeddings", None)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.causal_lm.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.causal_lm.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.causal_lm.get_output_embeddings()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """The backbone initialises itself; the methods' own tensors are set where they are made."""
+
+    def gradient_checkpointing_enable(self, *args: Any, **kwargs: Any) -> None:
+        raise UserError(
+            "gradient_checkpointing_enable: Hugging Face's checkpointing drops the cache between "
+            "passes and trains something else; set train.activation_checkpointing=true"
+        )
+
+    def merged_backbone(self) -> Any:
+        """The backbone as an ordinary causal LM; adapters are merged into its weights."""
+        if hasattr(self.language_model, "merge_and_unload"):
+            return self.language_model.merge_and_unload()
+        return self.language_model
+
+    def check_backbone(self) -> None:
+        """Raise UserError unless head(decoder(x)) is what the backbone itself computes."""
+        causal_lm = self.causal_lm
+        training = causal_lm.training
+        causal_lm.eval()
+        ids = torch.arange(3, device=self.device)[None]
+        with torch.no_grad():
+            positions = torch.arange(3, device=self.device)[None]
+            states = self.decoder(inputs_embeds=self.embed(ids), position_ids=positions)
+            ours = self.logits(states.last_hidden_state)
+            theirs = causal_lm(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        causal_lm.train(training)
+        if not torch.allclose(ours.float(), theirs.float(), rtol=1e-2, atol=1e-2):
+            raise UserError(
+                f"model.name: {type(causal_lm).__name__} does more to its logits than norm, head and "
+                "soft-cap; it cannot be used as a backbone"
+            )
+
+    # --- the method's part --------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, settings: Any, language_model: Any, tokenizer: Any) -> LatentModel:
+        """Make a model for training from a backbone and the recipe's `method` section."""
+        raise NotImplementedError
+
+    def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Any:
+        """Lay one example out for `stage`; all chance comes from `rng`."""
+        raise NotImplementedError
+
+    def collate(self, layouts: Sequence[Any], index: Sequence[int]) -> dict[str, Any]:
+        """Make a batch: what the method reads, plus `index`, `counts` and `num_passes`.
+
+        Rows with index -1 are fillers: they are computed and count nothing.
+        """
+        raise NotImplementedError
+
+    def set_stage(self, stage: int) -> None:
+        """Called by the trainer when a stage begins; writes what inference needs into the config."""
+        self.config.stage = stage
+
+    def statistics(self, examples: Sequence[Example]) -> None:
+        """Called by the trainer before a checkpoint: measure what the controls need."""
+
+    def _generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        ids: Sequence[int],
+        donors: Sequence[Sequence[int]] | None,
+        options: GenerateOptions,
+    ) -> list[Generation]:
+        raise NotImplementedError
+
+    # --- generation ---------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> Prompt:
+        """The prompt renderer stored with the checkpoint."""
+        if self.tokenizer is None:
+            raise UserError("checkpoint: it has no tokenizer; load it with latentreason.load")
+        return Prompt(self.tokenizer, PromptConfig(**self.config.prompt))
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        num_thoughts: int | None = None,
+        thought_mode: str = "normal",
+        num_samples: int = 1,
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        ids: Sequence[int] | None = None,
+        donors: Sequence[str] | None = None,
+        return_thoughts: bool = False,
+    ) -> list[Generation]:
+        """Answer questions: batched, cached, deterministic under a seed.
+
+        Args:
+            prompts: questions; the method renders them.
+            num_thoughts: thoughts per question; None takes the checkpoint's number.
+            thought_mode: "normal" or one of the controls of `latentreason.generation`.
+            num_samples: answers per question.
+            max_new_tokens: most visible tokens, the end token included; None takes the checkpoint's.
+            temperature: 0 is greedy.
+            top_p: nucleus.
+            seed: keys sampling and noise together with row id, sample and position.
+            ids: the rows' numbers in their data set, so that results do not depend on batching;
+                default 0, 1, ...
+            donors: for "shuffle", the question whose thoughts each prompt is given.
+            return_thoughts: keep the thought vectors.
+
+        Returns:
+            One `Generation` per (prompt, sample), prompt-major.
+
+        Raises:
+            UserError: an argument that cannot be used, or that would be ignored.
+        """
+        if isinstance(prompts, str):
+            raise UserError("prompts: give a list of questions, not one string")
+        options = GenerateOptions(
+            num_thoughts=num_thoughts,
+            thought_mode=thought_mode,
+            num_samples=num_samples,
+            max_new_tokens=self.config.max_new_tokens if max_new_tokens is None else max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            return_thoughts=return_thoughts,
+        )
+        self._check_controls(options, donors, len(prompts))
+        ids = list(range(len(prompts))) if ids is None else list(ids)
+        if len(ids) != len(prompts):
+            raise UserError(f"ids: {len(ids)} ids for {len(prompts)} prompts; give one for each")
+        if not prompts:
+            return []
+        prompt = self.prompt
+        rows = [prompt.question_ids(question) for question in prompts]
+        donor_rows = [prompt.question_ids(question) for question in donors] if donors else None
+        training = self.training
+        self.eval()
+        try:
+            return self._generate(rows, ids, donor_rows, options)
+        finally:
+            self.train(training)
+
+    def _check_controls(
+        self, options: GenerateOptions, donors: Sequence[str] | None, num_prompts: int
+    ) -> None:
+        mode = options.thought_mode
+        if mode not in self.thought_modes:
+            raise UserError(
+                f'thought_mode: "{mode}" has no meaning for method {self.config.method_name}; '
+                f"it has {', '.join(self.thought_modes)}"
+            )
+        if options.num_thoughts and len(self.thought_modes) == 1:
+            raise UserError(
+                f"num_thoughts: method {self.config.method_name} has no thoughts; leave it out"
+            )
+        if (mode == "shuffle") != (donors is not None):
+            raise UserError('donors: thought_mode "shuffle" needs them, and no other mode reads them')
+        if donors is not None and len(donors) != num_prompts:
+            raise UserError(f"donors: {len(donors)} for {num_prompts} prompts; give one for each")
+
+    # --- checkpoints --------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """Write config, weights and tokenizer; of a backbone with adapters, the adapters only."""
+        folder = Path(save_directory)
+        adapted = hasattr(self.language_model, "peft_config")
+        self.config.adapter = adapted
+        self.config.architectures = [type(self).__name__]
+        if adapted:
+            self.config.vocabulary = len(self.tokenizer)
+            self.language_model.save_pretrained(folder / ADAPTER_FOLDER)
+            prefix = f"{self.base_model_prefix}."
+            kwargs["state_dict"] = {
+                name: tensor for name, tensor in self.state_dict().items()
+                if not name.startswith(prefix)
+            }
+        super().save_pretrained(folder, *args, **kwargs)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+
+    @classmethod
+    def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint with its tokenizer; an adapter checkpoint attaches to its base model."""
+        config = kwargs.get("config") or cls.config_class.from_pretrained(
+            name, revision=kwargs.get("revision", "main")
+        )
+        if config.adapter:
+            model = cls._load_adapter(Path(name), config, kwargs)
+        else:
+            model = super().from_pretrained(name, *args, **kwargs)
+        loaded = model[0] if isinstance(model, tuple) else model
+        loaded.tokenizer = load_tokenizer(str(name), kwargs.get("revision"))
+        return model
+
+    @classmethod
+    def _load_adapter(cls, folder: Path, config: Any, kwargs: dict[str, Any]) -> Any:
+        import peft
+        from safetensors.torch import load_file
+
+        base = config.base_model or {}
+        try:
+            language_model = AutoModelForCausalLM.from_pretrained(
+                base["name"], revision=base.get("revision"), dtype=kwargs.get("dtype") or "auto"
+            )
+        except (OSError, KeyError) as error:
+            raise MissingFileError(
+                f"checkpoint: {folder} holds adapters for base model {base.get('name')!r}, which "
+                "cannot be loaded; put it where the config says, or edit base_model.name"
+            ) from error
+        language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
+        language_model = peft.PeftModel.from_pretrained(language_model, folder / ADAPTER_FOLDER)
+        model = cls(config, language_model)
+        own = folder / "model.safetensors"
+        if own.is_file():
+            model.load_state_dict(load_file(own), strict=False)
+        return model.eval()
+
+    def export(self, folder: str | Path) -> None:
+        """Write the backbone alone as an ordinary Hugging Face directory.
+
+        It can be loaded by anything, and it answers without thoughts.
+        """
+        self.merged_backbone().save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+
+def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentModel:
+    """Load a checkpoint for evaluation, by directory or hub name.
+
+    Args:
+        name: a latentreason checkpoint; a run folder (its best checkpoint, else its last, is taken);
+            or any causal LM, which then answers in words.
+        device: where the model is put; None leaves it on the CPU, or CUDA where there is one.
+        dtype: torch dtype or its name; None keeps what is stored.
+
+    Raises:
+        MissingFileError: there is no such checkpoint.
+        UserError: it was written by a newer version.
+    """
+    from latentreason.methods.text.model import Model as TextModel
+    from latentreason.registry import register_all
+
+    register_all()
+    path = _checkpoint_folder(str(name))
+    dtype = DTYPES.get(dtype, dtype)
+    options = {} if dtype is None else {"dtype": dtype}
+    if Path(path).is_dir() and not is_latent_checkpoint(path):
+        model: Any = TextModel.from_causal_lm(path, **options)
+    else:
+        try:
+            model = AutoModelForCausalLM.from_pretrained(path, **options)
+        except (OSError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            reason = str(error).strip().splitlines()[0]
+            raise MissingFileError(f'checkpoint: "{name}" cannot be loaded ({reason})') from error
+        if not isinstance(model, LatentModel):
+            model = TextModel.from_causal_lm(path, **options)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return model.to(device).eval()
+
+
+def _checkpoint_folder(name: str) -> str:
+    """Follow a run folder to its best or last checkpoint; hub names pass through."""
+    path = Path(name)
+    if not path.exists():
+        if name.startswith((".", "/")) or name.count("/") != 1:
+            raise MissingFileError(f'checkpoint: "{name}" does not exist')
+        return name
+    for inner in (path, path / "best", path / "last"):
+        if (inner / "config.json").is_file():
+            return str(inner)
+    raise MissingFileError(
+        f'checkpoint: "{name}" has no config.json and no `best` or `last` checkpoint in it'
+    )
+
+
