@@ -1,0 +1,143 @@
+"""The functions behind the commands: plain arguments in, plain results out.
+
+from latentreason_eval.api import evaluate
+evaluate("runs/demo/coconut", "prosqa", controls=True, out="runs/eval/coconut")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from latentreason.errors import UserError
+from latentreason_eval.backends.model import ModelBackend, check_checkpoint, check_thought_mode
+from latentreason_eval.benchmark import Benchmark, benchmark_names, find_benchmark
+from latentreason_eval.evaluation import Evaluation, conditions, parse_sweep
+from latentreason_eval.rules import AnswerRule, named_rule
+from latentreason_eval.sample import Sampling
+from latentreason_eval.sources import load_split
+
+CONTROLS = ("none", "zero", "mean", "noise", "shuffle", "pause")
+
+
+def list_benchmarks() -> list[dict[str, Any]]:
+    """Return one row per benchmark: name, title, splits, licence, source."""
+    rows = []
+    for name in benchmark_names():
+        benchmark = find_benchmark(name)
+        rows.append(
+            {
+                "benchmark": name,
+                "title": benchmark.title,
+                "splits": ", ".join(benchmark.splits),
+                "licence": benchmark.licence,
+                "source": benchmark.source,
+            }
+        )
+    return rows
+
+
+def evaluate(
+    checkpoint: str,
+    benchmark: str,
+    *,
+    out: str | Path,
+    split: str | None = None,
+    data: str | None = None,
+    root: str | None = None,
+    batch_size: int = 32,
+    limit: int | None = None,
+    thought_mode: str = "normal",
+    num_thoughts: int | None = None,
+    num_steps: int | None = None,
+    num_samples: int = 1,
+    max_new_tokens: int | None = None,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    controls: bool = False,
+    sweep: str | None = None,
+    extractor: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    show_progress: bool = True,
+    model: Any | None = None,
+) -> dict[str, Any]:
+    """Score a checkpoint on a benchmark.
+
+    Args:
+        checkpoint: a latentreason checkpoint or any causal LM directory.
+        benchmark: a name that `latentreason ls` prints, or a benchmark YAML file.
+        out: the folder for records and summary; a run that was killed goes on from what is there.
+        split: None takes the benchmark's default split.
+        data: a file in the benchmark's own schema, scored instead of the split's file.
+        root: folder of the data files; None takes LATENTREASON_DATA, then the download cache.
+        batch_size: questions per generate call.
+        limit: score only the first so many questions.
+        thought_mode, num_thoughts, num_steps, num_samples, max_new_tokens, temperature, top_p,
+            seed: arguments of `generate`; see `latentreason_eval.sample.Sampling`.
+        controls: score the model's other thought modes as well.
+        sweep: "thoughts=0..8" or "steps=5,10,30": accuracy against compute.
+        extractor: name of an answer rule that replaces the benchmark's own.
+        device, dtype: where and how the weights are held.
+        show_progress: draw a progress bar on standard error.
+        model: a loaded model, used instead of loading `checkpoint`.
+
+    Returns:
+        The main condition's row (`accuracy`, `ci_low`, `ci_high`, `n`, `tokens`, `thoughts`,
+        `seconds_per_question`, ...) with `controls`, `sweep` and `baselines`: lists of rows.
+
+    Raises:
+        UserError: naming the argument that cannot be used.
+    """
+    chosen = find_benchmark(benchmark)
+    sampling = Sampling(
+        num_samples=num_samples,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        thought_mode=thought_mode,
+        num_thoughts=num_thoughts,
+        num_steps=num_steps,
+    )
+    for name, value in (("batch_size", batch_size), ("limit", limit)):
+        if value is not None and value < 1:
+            raise UserError(f"{name}: {value} is too small; give 1 or more")
+    sweeps = parse_sweep(sweep)
+    rule = answer_rule(chosen, extractor)
+    if split is not None:
+        chosen.split(split)
+    check_thought_mode(thought_mode)
+    if model is None:
+        check_checkpoint(checkpoint)
+    loaded = load_split(chosen, split, data=data, root=root)
+    backend = _model_backend(checkpoint, batch_size, device, dtype, model)
+    check_thought_mode(thought_mode, backend.model)
+    modes = [mode for mode in CONTROLS if controls and mode in backend.model.thought_modes]
+    evaluation = Evaluation(
+        backend, chosen, loaded, rule, Path(out), limit=limit, show_progress=show_progress
+    )
+    rows = [evaluation.condition(item) for item in conditions(sampling, modes, sweeps)]
+    summary = rows[0] | {
+        "controls": [row for row in rows if row["kind"] == "control"],
+        "sweep": [row for row in rows if row["kind"] == "sweep"],
+        "baselines": [],
+    }
+    evaluation.finish(summary)
+    return summary
+
+
+def _model_backend(
+    checkpoint: str, batch_size: int, device: str | None, dtype: str | None, model: Any | None
+) -> ModelBackend:
+    if model is None:
+        import latentreason
+
+        model = latentreason.load(checkpoint, device=device, dtype=dtype)
+    return ModelBackend(model, batch_size, checkpoint)
+
+
+def answer_rule(benchmark: Benchmark, extractor: str | None) -> AnswerRule:
+    """Return the benchmark's own rule, or the one called `extractor`."""
+    return benchmark.rule() if extractor is None else named_rule(extractor)

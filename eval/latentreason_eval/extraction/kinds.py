@@ -1,0 +1,101 @@
+"""What an answer looks like: the second half of an extraction chain.
+
+Each kind reads one answer out of a stretch of text, from its first or its last occurrence, and
+writes it in the form in which the verifiers compare.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from latentreason_eval.extraction.numbers import find_numbers
+from latentreason_eval.extraction.places import Found
+
+Kind = Callable[[Found, Mapping[str, Any]], str | None]
+"""(found, what the example knows besides) -> answer, or None where the stretch holds none."""
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def number(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """The first or last number."""
+    numbers = find_numbers(found.text)
+    return (numbers[0] if found.first else numbers[-1]) if numbers else None
+
+
+def digits(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """One number whose digits may stand apart, "5 6 3 2", as iCoT's multiplication writes them."""
+    runs = re.findall(r"-?\d(?:[ ,]?\d)*", found.text)
+    return re.sub(r"\D", "", runs[0] if found.first else runs[-1]) if runs else None
+
+
+def text(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """The text itself, blanks collapsed, without emphasis marks."""
+    plain = " ".join(found.text.replace("**", " ").split())
+    return plain or None
+
+
+def option(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """An option letter; a bracketed one wins over a bare one, an option's own words come last.
+
+    Knows the letters in use from `meta["options"]`, so that "I" is not an option of a five-way
+    question, and does not take the article "A" before a word for an answer.
+    """
+    options = meta.get("options") or ()
+    letters = LETTERS[: len(options)] if options else LETTERS[:8]
+    content = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}", r"\1", found.text)
+    content = content.replace("**", " ").strip()
+    either = letters + letters.lower()
+    if re.fullmatch(rf"[({{\[]?[{either}][)}}\].:]?", content):
+        return content.strip("(){}[].: ").upper()
+    patterns = (
+        rf"[(\[{{]([{either}])[)\]}}]",
+        rf"\b(?:option|choice)\s+([{letters}])\b",
+        rf"(?<![\w'’])([{letters}])(?:[).:,](?=\s|$)|$)",
+        rf"(?<![\w'’])([{letters.replace('A', '')}]|A(?!\s+[a-z]))(?![\w'’])",
+    )
+    for pattern in patterns:
+        hits = re.findall(pattern, content)
+        if hits:
+            return str(hits[0] if found.first else hits[-1]).upper()
+    return _by_content(content, options, letters)
+
+
+def _by_content(content: str, options: Any, letters: str) -> str | None:
+    plain = content.strip(" .$").casefold()
+    hits = [
+        letter
+        for letter, words in zip(letters, options, strict=False)
+        if str(words).strip(" .$").casefold() == plain
+    ]
+    return hits[0] if len(hits) == 1 else None
+
+
+def choice(words: Mapping[str, tuple[str, ...]]) -> Kind:
+    """Return the kind "one of these words", each with its synonyms; longer ones are tried first."""
+    spelling = {
+        alias.casefold(): name for name, aliases in words.items() for alias in (name, *aliases)
+    }
+    pattern = re.compile(
+        r"\b(?:" + "|".join(re.escape(w) for w in sorted(spelling, key=len, reverse=True)) + r")\b",
+        re.IGNORECASE,
+    )
+
+    def read(found: Found, meta: Mapping[str, Any]) -> str | None:
+        hits = pattern.findall(" ".join(found.text.split()))
+        return spelling[(hits[0] if found.first else hits[-1]).casefold()] if hits else None
+
+    return read
+
+
+KINDS: dict[str, Kind] = {
+    "number": number,
+    "digits": digits,
+    "text": text,
+    "option": option,
+    "yes_no": choice({"yes": ("true",), "no": ("false",)}),
+    "true_false": choice({"True": ("yes",), "False": ("no",)}),
+    "valid_invalid": choice({"valid": (), "invalid": ("not valid",)}),
+}

@@ -1,0 +1,1 @@
+"""Figures: intervals, pass@k, maj@k, paired comparisons."""

@@ -1,0 +1,56 @@
+"""Where a number comes from: versions, commit, command, machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("latentreason", "torch", "transformers")
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions, git commit (None outside a checkout), command line and machine."""
+    return {
+        "versions": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "machine": f"{platform.system()} {platform.machine()}, {_device()}",
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _device() -> str:
+    import os
+
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name()
+        return f"CPU, {torch.get_num_threads()} of {os.cpu_count()} threads"
+    return f"CPU, {os.cpu_count()} cores"

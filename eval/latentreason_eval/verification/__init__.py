@@ -1,0 +1,1 @@
+"""Verifiers: is this answer right? One class per kind of answer, by name in `registry`."""

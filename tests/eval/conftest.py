@@ -1,0 +1,101 @@
+"""What the evaluator's tests share: a model that answers by arithmetic, small data, real files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from latentreason.data.example import Example
+
+
+@dataclass
+class FakeGeneration:
+    """The fields of `latentreason.Generation` that the evaluator reads."""
+
+    text: str
+    num_thoughts: int
+    num_steps: int
+    num_tokens: int
+    prompt_tokens: int
+    prompt_index: int
+    sample_index: int
+    finish_reason: str = "stop"
+
+
+class FakeModel:
+    """Adds the numbers of the question; wrong where the row, sample or thought mode says so.
+
+    Attributes:
+        calls: the prompts of every generate call.
+        wrong: rows that are answered wrongly.
+    """
+
+    thought_modes = ("normal", "none", "zero", "shuffle")
+
+    def __init__(self, wrong: set[int] | None = None) -> None:
+        self.config = SimpleNamespace(num_thoughts=3, method_name="fake")
+        self.wrong = wrong or set()
+        self.calls: list[list[str]] = []
+        self.arguments: list[dict[str, Any]] = []
+
+    def num_parameters(self) -> int:
+        return 1000
+
+    def generate(self, prompts: list[str], **arguments: Any) -> list[FakeGeneration]:
+        self.calls.append(list(prompts))
+        self.arguments.append(arguments)
+        thoughts = arguments["num_thoughts"]
+        thoughts = self.config.num_thoughts if thoughts is None else thoughts
+        if arguments["thought_mode"] == "none":
+            thoughts = 0
+        found = []
+        for place, prompt in enumerate(prompts):
+            row = arguments["ids"][place]
+            for sample in range(arguments["num_samples"]):
+                total = sum(int(word) for word in prompt.split() if word.isdigit())
+                if row in self.wrong or arguments["thought_mode"] == "zero" or sample % 2:
+                    total += 1
+                text = f"### {total}"
+                words = len(prompt.split())
+                found.append(FakeGeneration(text, thoughts, 0, 2, words, place, sample))
+        return found
+
+
+@pytest.fixture
+def fake_model() -> type[FakeModel]:
+    """The class of the model that adds."""
+    return FakeModel
+
+
+@pytest.fixture
+def sums() -> list[Example]:
+    """Thirty questions of different lengths, answered by a sum."""
+    rows = [[row % 7, *range(row % 5), row] for row in range(30)]
+    return [
+        Example("add " + " ".join(map(str, row)), (), str(sum(row)), {"id": f"q{number}"})
+        for number, row in enumerate(rows)
+    ]
+
+
+@pytest.fixture
+def sums_file(tmp_path: Path, sums: list[Example]) -> Path:
+    """The same questions as a file of the generic schema."""
+    path = tmp_path / "sums.json"
+    rows = [{"question": e.question, "steps": [], "answer": e.answer} for e in sums]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of real benchmark files."""
+    folder = os.environ.get("LATENTREASON_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("LATENTREASON_DATA names no folder with the benchmark files")
+    return Path(folder)
