@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from latentreason.data.example import Document, Example
+from latentreason.data.export import write_examples
 from latentreason.data.generators import GENERATORS, Generator
 from latentreason.data.readers import READERS, Reader
 from latentreason.data.splits import load_split, read_examples
@@ -16,4 +17,5 @@ __all__ = [
     "Reader",
     "load_split",
     "read_examples",
+    "write_examples",
 ]

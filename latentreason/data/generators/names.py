@@ -1,4 +1,4 @@
-"""Made-up words of ProsQA (2412.06769) and ProntoQA (2210.01240), as the released files have them."""
+"""Made-up words of ProsQA (2412.06769) and ProntoQA (2210.01240), as released."""
 
 from __future__ import annotations
 
