@@ -53,10 +53,14 @@ def attend(
     Raises:
         NotImplementedError: on CPU where a gradient would be needed: torch has none there.
     """
-    if q.device.type == "cpu" and torch.is_grad_enabled() and _needs_grad(q, k, v):
-        raise NotImplementedError(
-            "FlexAttention has no backward on CPU: use backend='sdpa' to train, or torch.no_grad()"
-        )
+    if q.device.type == "cpu":
+        if torch.is_grad_enabled() and _needs_grad(q, k, v):
+            raise NotImplementedError(
+                "FlexAttention has no backward on CPU: use backend='sdpa' to train, "
+                "or torch.no_grad()"
+            )
+        # torch refuses leaves that require gradients even under no_grad.
+        q, k, v = q.detach(), k.detach(), v.detach()
     mask = visibility.fact("flex_block_mask", lambda: block_mask(visibility))
     run = torch_flex.flex_attention
     if q.device.type == "cuda":
@@ -70,7 +74,6 @@ def attend(
         enable_gqa=q.shape[1] != k.shape[1],
         return_aux=torch_flex.AuxRequest(lse=True),
     )
-    # A row without visible keys is documented to give 0; make its LSE -inf as in the contract.
     return out, aux.lse
 
 

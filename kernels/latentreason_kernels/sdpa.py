@@ -17,7 +17,7 @@ from latentreason_kernels.visibility import Visibility
 
 
 class _Runs(torch.autograd.Function):
-    """Keys (or values) of every chunk; one gradient buffer for all, where slices would make one each.
+    """Keys (or values) of every chunk, with one gradient buffer for all (slices make one each).
 
     k (B, Hkv, Lk, D) -> for each chunk (B, Hkv, keys of the chunk, D).
     """

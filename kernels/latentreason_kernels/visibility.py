@@ -100,7 +100,7 @@ class Visibility:
             return self
         if self.batch != 1:
             raise ValueError(
-                f"visibility has {self.batch} rows, the tensors {batch}: give 1 or {batch} rows"
+                f"visibility has {self.batch} rows, the tensors {batch}: give 1 row or {batch}"
             )
         return self.fact(("expand", batch), lambda: self._map(lambda t: t.expand(batch)))
 
