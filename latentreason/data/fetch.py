@@ -104,7 +104,7 @@ def _recorded(cache: Path) -> dict[str, str]:
     """Return the hashes of first downloads, by path below the cache."""
     try:
         return dict(json.loads((cache / HASHES).read_text("utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (ValueError, TypeError) as error:
         raise UserError(

@@ -29,7 +29,10 @@ class JsonOptions:
 
 
 def read_json(path: Path, options: JsonOptions) -> Iterator[Example]:
-    """Yield the examples of a JSON file; fields that are not named go into `meta`."""
+    """Yield the examples of a JSON file; fields that are not named go into `meta`.
+
+    Blank steps are dropped: the published conversion of GSM8k-Aug writes one where there is none.
+    """
     named = {options.question, options.steps, options.answer, options.id}
     for index, (line, row) in enumerate(json_rows(path)):
         steps = list_field(path, line, row, options.steps, str) if options.steps else []
@@ -43,6 +46,7 @@ def read_json(path: Path, options: JsonOptions) -> Iterator[Example]:
         question = text_field(path, line, row, options.question)
         if not question.strip():
             fail(path, line, f'field "{options.question}" is empty')
+        steps = [step for step in steps if step.strip()]
         yield Example(question, tuple(steps), text_field(path, line, row, options.answer), meta)
 
 

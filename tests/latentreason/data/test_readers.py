@@ -1,0 +1,169 @@
+"""Readers on rows written here, and on the official files where they are at hand."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from latentreason.data import Example, read_examples, write_examples
+from latentreason.errors import UserError
+
+GRAPH = {
+    "question": "Ann is a x. Every x is a y. Ann is a z. Every z is a y. Is Ann a y or w?",
+    "answer": "Ann is a y.",
+    "steps": ["Ann is a x.", "Every x is a y."],
+    "idx_to_symbol": ["Ann", "Bo", "x", "z", "y", "w"],
+    "edges": [[0, 2], [0, 3], [2, 4], [3, 4], [1, 5]],
+    "root": 0,
+    "target": 4,
+    "neg_target": 5,
+}
+
+
+def test_json_takes_lists_and_lines_plain_and_packed(tmp_path):
+    rows = [{"question": "wie groß?", "steps": ["größer"], "answer": 1.5}] * 3
+    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "rows.jsonl").write_text("\ufeff" + text + "\n", "utf-8")
+    (tmp_path / "rows.json").write_text(json.dumps(rows, indent=2), "utf-8")
+    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(json.dumps(rows).encode()))
+    expected = [Example("wie groß?", ("größer",), "1.5", {"id": str(i)}) for i in range(3)]
+    for name in ("rows.jsonl", "rows.json", "rows.json.gz"):
+        assert read_examples("json", tmp_path / name) == expected
+
+
+def test_a_line_separator_inside_a_question_does_not_end_the_row(tmp_path):
+    (tmp_path / "rows.txt").write_text("one\u2028two\x0bthree||<<1+1=2>> #### 2\r\n", "utf-8")
+    (example,) = read_examples("gsm8k_aug", tmp_path / "rows.txt")
+    assert example.question == "one\u2028two\x0bthree"
+    assert (example.steps, example.answer) == (("<<1+1=2>>",), "2")
+
+
+def test_gsm8k_aug_allows_no_equation(tmp_path):
+    (tmp_path / "rows.txt").write_text("how many?|| #### 1,000\n", "utf-8")
+    (example,) = read_examples("gsm8k_aug", tmp_path / "rows.txt")
+    assert (example.steps, example.answer) == ((), "1,000")
+
+
+def test_gsm8k_gives_lines_or_equations(tmp_path):
+    answer = "She has 2*3=<<2*3=6>>6 pens.\nThat is 6+1=<<6+1=7>>7 in all.\n#### 7"
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"question": "q", "answer": answer}))
+    (text,) = read_examples("gsm8k", tmp_path / "rows.jsonl")
+    (equations,) = read_examples("gsm8k", tmp_path / "rows.jsonl", steps="equations")
+    assert text.steps == ("She has 2*3=6 pens.", "That is 6+1=7 in all.")
+    assert equations.steps == ("<<2*3=6>>", "<<6+1=7>>")
+    assert text.answer == equations.answer == "7"
+
+
+def test_symbolic_prosqa_is_written_from_the_graph(tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps([GRAPH]))
+    (example,) = read_examples("prosqa_symbolic", tmp_path / "rows.json")
+    edges, _, rest = example.question.partition(" [Q] ")
+    assert sorted(edges.split(" | ")) == ["0 2", "0 3", "1 5", "2 4", "3 4"]
+    assert rest in ("4 5 [R] 0", "5 4 [R] 0")
+    assert example.steps in (("2", "4"), ("3", "4"))
+    assert example.answer == "4"
+    assert example.meta == {
+        "id": "0",
+        **{key: GRAPH[key] for key in ("edges", "root", "target", "neg_target")},
+        "neighbor_k": {"0": [0], "1": [2, 3], "2": [4]},
+    }
+
+
+def test_symbolic_prosqa_draws_by_seed_and_relabels_consistently(tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps([GRAPH] * 20))
+
+    def read(**options):
+        return read_examples("prosqa_symbolic", tmp_path / "rows.json", **options)
+
+    assert read(seed=1) == read(seed=1) != read(seed=2)
+    for example in read(relabel=True, num_labels=9):
+        meta = example.meta
+        number = [meta["edges"][0][0], meta["edges"][4][0]]
+        number += [meta["edges"][0][1], meta["edges"][1][1], meta["edges"][2][1]]
+        number.append(meta["edges"][4][1])
+        assert len(set(number)) == 6
+        assert all(0 <= label < 9 for label in number)
+        assert meta["edges"] == [[number[a], number[b]] for a, b in GRAPH["edges"]]
+        assert (meta["root"], meta["target"]) == (number[0], number[4])
+        assert sorted(meta["neighbor_k"]["1"]) == sorted([number[2], number[3]])
+    assert read(path_lengths=[2]) == read()
+    with pytest.raises(UserError, match="num_labels needs relabel"):
+        read(num_labels=9)
+
+
+@pytest.mark.parametrize(
+    ("reader", "name", "count"),
+    [
+        ("prosqa", "prosqa/prosqa_test.json", 500),
+        ("prosqa", "prosqa/prosqa_valid.json", 300),
+        ("prosqa_symbolic", "prosqa/prosqa_test.json", 500),
+        ("prosqa_symbolic", "prosqa_symbolic/prosqa_test_graph_4_coconut.json", 419),
+        ("prosqa_symbolic", "prosqa_symbolic/prosqa_valid_graph_4_coconut.json", 257),
+        ("gsm8k_aug", "gsm8k_icot/test.txt", 1319),
+        ("gsm8k_aug", "gsm8k_icot/valid.txt", 500),
+        ("gsm8k", "gsm8k/train.jsonl", 7473),
+        ("gsm8k", "gsm8k/test.jsonl", 1319),
+        ("json", "gsm8k_coconut_json/gsm_valid.json", 500),
+        ("prontoqa", "prontoqa/prontoqa_train.json.gz", 9000),
+        ("prontoqa", "prontoqa/prontoqa_test.json", 800),
+        ("multiplication", "multiplication/4_by_4/valid.txt", 1000),
+        ("multiplication", "multiplication/5_by_5/test_bigbench.txt", 1000),
+    ],
+)
+def test_official_files_are_read_whole(reader, name, count, official):
+    examples = read_examples(reader, official(name))
+    assert len(examples) == count
+    assert all(example.question.strip() and example.answer.strip() for example in examples)
+
+
+def test_equations_of_gsm8k_are_those_of_the_equation_only_file(official):
+    ours = read_examples("gsm8k", official("gsm8k/test.jsonl"), steps="equations")
+    theirs = read_examples("gsm8k_aug", official("gsm8k_icot/test.txt"))
+    assert [example.answer for example in ours] == [example.answer for example in theirs]
+    # The equation-only file is cut at blanks, which some equations hold.
+    assert ["".join(e.steps).replace(" ", "") for e in ours] == ["".join(e.steps) for e in theirs]
+    train = read_examples("gsm8k", official("gsm8k/train.jsonl"), steps="equations")
+    assert sum(not example.steps for example in train) == 95
+
+
+def test_gsm8k_aug_text_and_json_are_the_same_examples(official):
+    text = read_examples("gsm8k_aug", official("gsm8k_icot/valid.txt"))
+    listed = read_examples("json", official("gsm8k_coconut_json/gsm_valid.json"))
+    assert text == listed
+
+
+def test_released_neighbours_are_those_we_compute(official, tmp_path):
+    path = official("prosqa_symbolic/prosqa_test_graph_4_coconut.json")
+    released = {
+        example.meta["id"]: example.meta["neighbor_k"]
+        for example in read_examples("prosqa_symbolic", path)
+    }
+    rows = json.loads(path.read_text("utf-8"))
+    for row in rows:
+        del row["neighbor_k"]
+    (tmp_path / "rows.json").write_text(json.dumps(rows), "utf-8")
+    computed = read_examples("prosqa_symbolic", tmp_path / "rows.json")
+    for example in computed:
+        theirs = released[example.meta["id"]]
+        ours = example.meta["neighbor_k"]
+        assert {k: sorted(v) for k, v in theirs.items()} == ours
+
+
+def test_released_prosqa_is_written_as_it_was_read(official, tmp_path):
+    path = official("prosqa/prosqa_valid.json")
+    write_examples(read_examples("prosqa", path), tmp_path / "copy.json")
+    assert json.loads((tmp_path / "copy.json").read_text("utf-8")) == json.loads(
+        path.read_text("utf-8")
+    )
+
+
+def test_symbolic_files_are_the_text_files_with_three_or_four_steps(official):
+    text = read_examples(
+        "prosqa_symbolic", official("prosqa/prosqa_test.json"), path_lengths=[3, 4]
+    )
+    symbolic = read_examples(
+        "prosqa_symbolic", official("prosqa_symbolic/prosqa_test_graph_4_coconut.json")
+    )
+    assert [e.meta["edges"] for e in text] == [e.meta["edges"] for e in symbolic]
