@@ -1,0 +1,1 @@
+"""The triton backend: flash-style kernels that evaluate the visibility predicate in registers."""

@@ -1,0 +1,197 @@
+"""Backward in two kernels without atomics, so that equal inputs give equal bits.
+
+Shapes: q, out, d_out, dq (B, Hq, Lq, D); k, v, dk, dv (B, Hkv, Lk, D); lse, delta (B, Hq, Lq) fp32.
+With P the weights and S the scaled scores: dS = P * (dOut V^T - delta), where delta is
+rowsum(dOut * Out) - dLse, which is how a gradient of the LSE enters at no cost.
+"""
+
+import triton
+import triton.language as tl
+
+from latentreason_kernels.triton_ops.forward import LOG2_E, load_meta, load_rows
+from latentreason_kernels.triton_ops.predicate import (
+    CHUNK,
+    load_summary,
+    next_run,
+    sees,
+    tile_class,
+)
+
+
+@triton.jit
+def delta_kernel(
+    out, d_out, d_lse, delta, o_sb, o_sh, o_sl, g_sb, g_sh, g_sl, q_heads, q_length, q_tiles,
+    DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, HAS_LSE: tl.constexpr,
+):  # fmt: skip
+    """delta of one tile of queries. Grid (q_tiles * B * Hq,)."""
+    program = tl.program_id(0)
+    tile, row_head = program % q_tiles, program // q_tiles
+    row, head = (row_head // q_heads).to(tl.int64), (row_head % q_heads).to(tl.int64)
+    start = tile * BLOCK_Q
+    cols = tl.arange(0, BLOCK_D)
+    o = load_rows(out + row * o_sb + head * o_sh, o_sl, start, q_length, cols, DIM, BLOCK_Q, True)
+    g = load_rows(d_out + row * g_sb + head * g_sh, g_sl, start, q_length, cols, DIM, BLOCK_Q, True)
+    rows = start + tl.arange(0, BLOCK_Q)
+    where = row_head.to(tl.int64) * q_length + rows
+    result = tl.sum(o.to(tl.float32) * g.to(tl.float32), axis=1)
+    if HAS_LSE:
+        result -= tl.load(d_lse + where, mask=rows < q_length, other=0.0)
+    tl.store(delta + where, result, mask=rows < q_length)
+
+
+@triton.jit
+def query_step(
+    acc, q, g, lse_log2, delta, q_doc, q_reach, q_group, k_base, v_base, k_stride, v_stride, k_meta,
+    tile, k_length, cols, scale_log2,
+    DIM: tl.constexpr, BLOCK_K: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Adds one tile of keys to dQ (without the factor scale)."""
+    start = tile * BLOCK_K
+    k = load_rows(k_base, k_stride, start, k_length, cols, DIM, BLOCK_K, MASKED)
+    v = load_rows(v_base, v_stride, start, k_length, cols, DIM, BLOCK_K, MASKED)
+    scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale_log2
+    weights = tl.exp2(scores - lse_log2[:, None])
+    if MASKED:
+        k_doc, k_order, k_group = load_meta(k_meta, start, k_length, BLOCK_K)
+        seen = sees(
+            q_doc[:, None], q_reach[:, None], q_group[:, None],
+            k_doc[None, :], k_order[None, :], k_group[None, :],
+        )  # fmt: skip
+        weights = tl.where(seen, weights, 0.0)
+    d_weights = tl.dot(g, tl.trans(v), input_precision=PRECISION)
+    d_scores = weights * (d_weights - delta[:, None])
+    return tl.dot(d_scores.to(k.dtype), k, acc, input_precision=PRECISION)
+
+
+@triton.jit
+def query_gradient_kernel(
+    q, k, v, d_out, lse, delta, dq, q_meta, k_meta, q_summary, k_summary, scale,
+    q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl, g_sb, g_sh, g_sl, dq_sb, dq_sh, dq_sl,
+    q_heads, group, q_length, k_length, q_tiles, k_tiles,
+    DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """dQ of one tile of queries. Grid (q_tiles * B * Hq,)."""
+    program = tl.program_id(0)
+    q_tile = q_tiles - 1 - program % q_tiles
+    row_head = program // q_tiles
+    row, head = (row_head // q_heads).to(tl.int64), (row_head % q_heads).to(tl.int64)
+    k_head = head // group
+    start = q_tile * BLOCK_Q
+    cols = tl.arange(0, BLOCK_D)
+    rows = start + tl.arange(0, BLOCK_Q)
+    queries = load_rows(q + row * q_sb + head * q_sh, q_sl, start, q_length, cols, DIM, BLOCK_Q, True)
+    g = load_rows(d_out + row * g_sb + head * g_sh, g_sl, start, q_length, cols, DIM, BLOCK_Q, True)
+    where = row_head.to(tl.int64) * q_length + rows
+    lse_log2 = tl.load(lse + where, mask=rows < q_length, other=0.0) * LOG2_E
+    row_delta = tl.load(delta + where, mask=rows < q_length, other=0.0)
+    q_doc, q_reach, q_group = load_meta(q_meta + row * 3 * q_length, start, q_length, BLOCK_Q)
+    a, b, c, d, e, f = load_summary(q_summary + row * 6 * q_tiles, q_tile, q_tiles)
+    k_base, v_base = k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh
+    k_rows = k_meta + row * 3 * k_length
+    acc = tl.zeros([BLOCK_Q, BLOCK_D], dtype=tl.float32)
+    index = tl.arange(0, CHUNK)
+    for chunk in range(0, k_tiles, CHUNK):
+        ka, kb, kc, kd, ke, kf = load_summary(
+            k_summary + row * 6 * k_tiles, chunk + index, k_tiles
+        )
+        classes = tile_class(a, b, c, d, e, f, ka, kb, kc, kd, ke, kf)
+        first, full_end, mixed_end = next_run(classes, index, 0)
+        while first < CHUNK:
+            for tile in range(chunk + first, chunk + full_end):
+                acc = query_step(
+                    acc, queries, g, lse_log2, row_delta, q_doc, q_reach, q_group, k_base, v_base,
+                    k_sl, v_sl, k_rows, tile, k_length, cols, scale * LOG2_E,
+                    DIM, BLOCK_K, False, PRECISION,
+                )  # fmt: skip
+            for tile in range(chunk + full_end, chunk + mixed_end):
+                acc = query_step(
+                    acc, queries, g, lse_log2, row_delta, q_doc, q_reach, q_group, k_base, v_base,
+                    k_sl, v_sl, k_rows, tile, k_length, cols, scale * LOG2_E,
+                    DIM, BLOCK_K, True, PRECISION,
+                )  # fmt: skip
+            first, full_end, mixed_end = next_run(classes, index, mixed_end)
+    pointers = dq + row * dq_sb + head * dq_sh + rows.to(tl.int64)[:, None] * dq_sl + cols[None, :]
+    inside = (rows < q_length)[:, None] & (cols < DIM)[None, :]
+    tl.store(pointers, (acc * scale).to(dq.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def key_step(
+    dk, dv, k, v, k_doc, k_order, k_group, q_base, g_base, q_stride, g_stride, q_meta, lse, delta,
+    tile, q_length, cols, scale_log2,
+    DIM: tl.constexpr, BLOCK_Q: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Adds one tile of queries to dK (without the factor scale) and dV."""
+    start = tile * BLOCK_Q
+    q = load_rows(q_base, q_stride, start, q_length, cols, DIM, BLOCK_Q, MASKED)
+    rows = start + tl.arange(0, BLOCK_Q)
+    lse_log2 = tl.load(lse + rows, mask=rows < q_length, other=0.0) * LOG2_E
+    # Keys run down, queries across: the weights come out transposed, as both products need them.
+    scores = tl.dot(k, tl.trans(q), input_precision=PRECISION) * scale_log2
+    weights = tl.exp2(scores - lse_log2[None, :])
+    if MASKED:
+        q_doc, q_reach, q_group = load_meta(q_meta, start, q_length, BLOCK_Q)
+        seen = sees(
+            q_doc[None, :], q_reach[None, :], q_group[None, :],
+            k_doc[:, None], k_order[:, None], k_group[:, None],
+        )  # fmt: skip
+        weights = tl.where(seen, weights, 0.0)
+    g = load_rows(g_base, g_stride, start, q_length, cols, DIM, BLOCK_Q, MASKED)
+    dv = tl.dot(weights.to(g.dtype), g, dv, input_precision=PRECISION)
+    row_delta = tl.load(delta + rows, mask=rows < q_length, other=0.0)
+    d_weights = tl.dot(v, tl.trans(g), input_precision=PRECISION)
+    d_scores = weights * (d_weights - row_delta[None, :])
+    dk = tl.dot(d_scores.to(q.dtype), q, dk, input_precision=PRECISION)
+    return dk, dv
+
+
+@triton.jit
+def key_gradient_kernel(
+    q, k, v, d_out, lse, delta, dk, dv, q_meta, k_meta, q_summary, k_summary, scale,
+    q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl, g_sb, g_sh, g_sl, dk_sb, dk_sh, dk_sl,
+    k_heads, group, q_length, k_length, q_tiles, k_tiles,
+    DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """dK and dV of one tile of keys, summed over its query heads. Grid (k_tiles * B * Hkv,)."""
+    program = tl.program_id(0)
+    k_tile, row_head = program % k_tiles, program // k_tiles
+    row, k_head = (row_head // k_heads).to(tl.int64), (row_head % k_heads).to(tl.int64)
+    start = k_tile * BLOCK_K
+    cols = tl.arange(0, BLOCK_D)
+    keys = load_rows(k + row * k_sb + k_head * k_sh, k_sl, start, k_length, cols, DIM, BLOCK_K, True)
+    values = load_rows(v + row * v_sb + k_head * v_sh, v_sl, start, k_length, cols, DIM, BLOCK_K, True)  # fmt: skip
+    k_doc, k_order, k_group = load_meta(k_meta + row * 3 * k_length, start, k_length, BLOCK_K)
+    ka, kb, kc, kd, ke, kf = load_summary(k_summary + row * 6 * k_tiles, k_tile, k_tiles)
+    q_rows = q_meta + row * 3 * q_length
+    d_keys = tl.zeros([BLOCK_K, BLOCK_D], dtype=tl.float32)
+    d_values = tl.zeros([BLOCK_K, BLOCK_D], dtype=tl.float32)
+    index = tl.arange(0, CHUNK)
+    for chunk in range(0, q_tiles, CHUNK):
+        a, b, c, d, e, f = load_summary(q_summary + row * 6 * q_tiles, chunk + index, q_tiles)
+        classes = tile_class(a, b, c, d, e, f, ka, kb, kc, kd, ke, kf)
+        first, full_end, mixed_end = next_run(classes, index, 0)
+        while first < CHUNK:
+            for member in range(group):
+                head = k_head * group + member
+                q_base, g_base = q + row * q_sb + head * q_sh, d_out + row * g_sb + head * g_sh
+                logs = (row * k_heads * group + head) * q_length
+                for tile in range(chunk + first, chunk + full_end):
+                    d_keys, d_values = key_step(
+                        d_keys, d_values, keys, values, k_doc, k_order, k_group, q_base, g_base,
+                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, cols,
+                        scale * LOG2_E, DIM, BLOCK_Q, False, PRECISION,
+                    )  # fmt: skip
+                for tile in range(chunk + full_end, chunk + mixed_end):
+                    d_keys, d_values = key_step(
+                        d_keys, d_values, keys, values, k_doc, k_order, k_group, q_base, g_base,
+                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, cols,
+                        scale * LOG2_E, DIM, BLOCK_Q, True, PRECISION,
+                    )  # fmt: skip
+            first, full_end, mixed_end = next_run(classes, index, mixed_end)
+    rows = start + tl.arange(0, BLOCK_K)
+    where = row * dk_sb + k_head * dk_sh + rows.to(tl.int64)[:, None] * dk_sl + cols[None, :]
+    inside = (rows < k_length)[:, None] & (cols < DIM)[None, :]
+    tl.store(dk + where, (d_keys * scale).to(dk.dtype.element_ty), mask=inside)
+    tl.store(dv + where, d_values.to(dv.dtype.element_ty), mask=inside)

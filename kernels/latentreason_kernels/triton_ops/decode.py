@@ -1,0 +1,78 @@
+"""Decoding: few queries, long keys. Keys are split over programs, partial results merged by LSE.
+
+Shapes: q, out (B, Hq, Lq, D) with G * Lq <= BLOCK_R; k, v (B, Hkv, Lk, D); S splits of the keys;
+part_out (S, B, Hq, Lq, D) fp32; part_lse (S, B, Hq, Lq) fp32.
+The G query heads of one key head and their Lq queries are the rows of one tile (row = g * Lq + i),
+so the keys are read once for all of them.
+"""
+
+import triton
+import triton.language as tl
+
+from latentreason_kernels.triton_ops.forward import LOG2_E, NEG_INF, attend_tiles, finish
+
+
+@triton.jit
+def decode_kernel(
+    q, k, v, part_out, part_lse, q_meta, k_meta, q_summary, k_summary, scale,
+    q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl,
+    batch, k_heads, group, q_length, k_length, k_tiles, tiles_per_split,
+    DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Grid (S, B * Hkv): one split of the keys of one key head. BLOCK_Q rows hold G * Lq queries."""
+    split = tl.program_id(0)
+    row_head = tl.program_id(1)
+    row, k_head = (row_head // k_heads).to(tl.int64), (row_head % k_heads).to(tl.int64)
+    cols = tl.arange(0, BLOCK_D)
+    rows = tl.arange(0, BLOCK_Q)
+    member, query = rows // q_length, rows % q_length
+    real = rows < group * q_length
+    heads = k_head * group + member.to(tl.int64)
+    inside = real[:, None] & (cols < DIM)[None, :]
+    from_q = q + row * q_sb + heads * q_sh + query.to(tl.int64) * q_sl
+    queries = tl.load(from_q[:, None] + cols[None, :], mask=inside, other=0.0)
+    meta = q_meta + row * 3 * q_length
+    q_doc = tl.load(meta + query, mask=real, other=-1)
+    q_reach = tl.load(meta + q_length + query, mask=real, other=0)
+    q_group = tl.load(meta + 2 * q_length + query, mask=real, other=0)
+    first = split * tiles_per_split
+    acc, top, total = attend_tiles(
+        queries, q_doc, q_reach, q_group, q_summary + row * 6, 0, 1,
+        k_summary + row * 6 * k_tiles, k_tiles, first, min(first + tiles_per_split, k_tiles),
+        k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh, k_sl, v_sl,
+        k_meta + row * 3 * k_length, k_length, cols, scale * LOG2_E,
+        DIM, BLOCK_Q, BLOCK_K, PRECISION,
+    )  # fmt: skip
+    result, log = finish(acc, top, total)
+    flat = ((split.to(tl.int64) * batch + row) * k_heads * group + heads) * q_length + query
+    tl.store(part_lse + flat, log, mask=real)
+    tl.store(part_out + flat[:, None] * DIM + cols[None, :], result, mask=inside)
+
+
+@triton.jit
+def merge_kernel(
+    part_out, part_lse, out, lse, o_sb, o_sh, o_sl, q_heads, q_length, queries, splits,
+    DIM: tl.constexpr, BLOCK_D: tl.constexpr,
+):  # fmt: skip
+    """Merges the S partial results of one query of one head. Grid (B * Hq * Lq,)."""
+    flat = tl.program_id(0).to(tl.int64)
+    row_head, query = flat // q_length, flat % q_length
+    row, head = row_head // q_heads, row_head % q_heads
+    cols = tl.arange(0, BLOCK_D)
+    acc = tl.zeros([BLOCK_D], dtype=tl.float32)
+    top = tl.load(part_lse + flat)
+    for split in range(1, splits):
+        top = tl.maximum(top, tl.load(part_lse + split.to(tl.int64) * queries + flat))
+    offset = tl.where(top == NEG_INF, 0.0, top)
+    total = offset * 0.0
+    for split in range(0, splits):
+        at = split.to(tl.int64) * queries + flat
+        weight = tl.exp(tl.load(part_lse + at) - offset)
+        acc += weight * tl.load(part_out + at * DIM + cols, mask=cols < DIM, other=0.0)
+        total += weight
+    seen = total > 0.0
+    safe = tl.where(seen, total, 1.0)
+    tl.store(lse + flat, tl.where(seen, offset + tl.log(safe), NEG_INF))
+    to = out + row * o_sb + head * o_sh + query * o_sl + cols
+    tl.store(to, (acc / safe).to(out.dtype.element_ty), mask=cols < DIM)
