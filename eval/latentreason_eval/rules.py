@@ -43,10 +43,18 @@ class AnswerRule:
         return Verdict(answer, self.verifier.correct(answer, gold, meta), self.verifier.key(answer))
 
 
+VERIFIER_OF = {
+    "number": "number",
+    "digits": "digits",
+    "formula": "formula",
+    "arithmetic": "reach",
+    "grid": "sudoku",
+}
+
+
 def rule_of_kind(kind: str) -> AnswerRule:
     """Return the rule that reads one kind of answer in the usual places."""
-    verifier = "number" if kind in ("number", "digits") else "text"
-    return AnswerRule(kind, default_chain(kind), build_verifier(verifier))
+    return AnswerRule(kind, default_chain(kind), build_verifier(VERIFIER_OF.get(kind, "text")))
 
 
 def rule_names() -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from latentreason_eval.extraction.numbers import find_numbers
 from latentreason_eval.extraction.places import Found
+from latentreason_eval.verification.expression import ascii_operators
 
 Kind = Callable[[Found, Mapping[str, Any]], str | None]
 """(found, what the example knows besides) -> answer, or None where the stretch holds none."""
@@ -44,7 +45,8 @@ def option(found: Found, meta: Mapping[str, Any]) -> str | None:
     question, and does not take the article "A" before a word for an answer.
     """
     options = meta.get("options") or ()
-    letters = LETTERS[: len(options)] if options else LETTERS[:8]
+    # Without a list of options, "I" is taken for the pronoun.
+    letters = LETTERS[: max(2, len(options))] if options else "ABCDEFGHJK"
     content = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}", r"\1", found.text)
     content = content.replace("**", " ").strip()
     either = letters + letters.lower()
@@ -73,6 +75,45 @@ def _by_content(content: str, options: Any, letters: str) -> str | None:
     return hits[0] if len(hits) == 1 else None
 
 
+def formula(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """A formula; where the example says that its answer is an option, true/false or words, that."""
+    kinds = {"option": option, "bool": KINDS["true_false"], "words": text}
+    delegate = kinds.get(meta.get("answer_type", ""))
+    if delegate is not None:
+        return delegate(found, meta)
+    content = found.text.replace("**", " ").strip()
+    if is_prose(content):
+        pieces = _FORMULA.findall(content)
+        return str(pieces[0] if found.first else pieces[-1])
+    return content.rstrip(".").strip() or None
+
+
+_FORMULA = re.compile(r"\$[^$]+\$|\\\(.+?\\\)")
+
+
+def is_prose(content: str) -> bool:
+    """Return whether formulas stand in a sentence, "the area is $2$"; "$1$ and $2$" is none."""
+    rest = _FORMULA.sub(" ", content)
+    return rest != content and bool(re.search(r"(?!and\b|or\b)\b[A-Za-z]{3,}", rest))
+
+
+def arithmetic(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """A chain of steps "a-b=c,c*d=e" or one expression: the last stretch that looks like either."""
+    content = re.sub(r"(?<=\d)\s*\n\s*(?=[\d(])", ",", ascii_operators(found.text))
+    runs = [run.strip(" ,;.=") for run in re.findall(r"[\d(][\d+\-*/()=,;.\s]*", content)]
+    runs = [run for run in runs if re.search(r"\d\s*[-+*/]\s*[\d(]", run)]
+    return (runs[0] if found.first else runs[-1]) if runs else None
+
+
+def grid(found: Found, meta: Mapping[str, Any]) -> str | None:
+    """As many digits as the puzzle has cells, whatever stands between them; the last ones count."""
+    size = len(str(meta.get("puzzle", ""))) or 16
+    runs = re.findall(r"\d(?:[\s|,+\-]*\d)*", found.text)
+    runs = [re.sub(r"\D", "", run) for run in runs]
+    runs = [run for run in runs if len(run) >= size]
+    return runs[-1][-size:] if runs else None
+
+
 def choice(words: Mapping[str, tuple[str, ...]]) -> Kind:
     """Return the kind "one of these words", each with its synonyms; longer ones are tried first."""
     spelling = {
@@ -97,5 +138,8 @@ KINDS: dict[str, Kind] = {
     "option": option,
     "yes_no": choice({"yes": ("true",), "no": ("false",)}),
     "true_false": choice({"True": ("yes",), "False": ("no",)}),
+    "formula": formula,
+    "arithmetic": arithmetic,
+    "grid": grid,
     "valid_invalid": choice({"valid": (), "invalid": ("not valid",)}),
 }

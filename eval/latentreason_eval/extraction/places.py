@@ -63,6 +63,12 @@ def closing(text: str) -> Found | None:
     return Found(rest.splitlines()[0].strip(), first=True) if rest else None
 
 
+def answer_tag(text: str) -> Found | None:
+    """The last `<answer>...</answer>`, as d1 and TinyZero ask for."""
+    found = re.findall(r"<answer>(.*?)(?:</answer>|$)", text, re.DOTALL | re.IGNORECASE)
+    return Found(found[-1].strip(), first=False) if found and found[-1].strip() else None
+
+
 def last_line(text: str) -> Found | None:
     """The last line that is not empty."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -78,6 +84,7 @@ PLACES: dict[str, Place] = {
     "boxed": boxed,
     "hashes": hashes,
     "closing": closing,
+    "answer_tag": answer_tag,
     "last_line": last_line,
     "everything": everything,
 }

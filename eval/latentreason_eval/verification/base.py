@@ -76,3 +76,16 @@ class NumberVerifier:
     def key(self, answer: str) -> str:
         """See `Verifier`."""
         return canonical(answer)
+
+
+@dataclass(frozen=True)
+class DigitsVerifier:
+    """Equal digits in the same order: "5 6 0" is "560", and "065" is not "65"."""
+
+    def correct(self, answer: str, gold: str, meta: Mapping[str, Any]) -> bool:
+        """See `Verifier`."""
+        return self.key(answer) == self.key(gold)
+
+    def key(self, answer: str) -> str:
+        """See `Verifier`."""
+        return re.sub(r"[\s,]", "", answer)

@@ -6,17 +6,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from latentreason.errors import UserError, check_choice
+from latentreason_eval.verification.arithmetic import ReachVerifier
 from latentreason_eval.verification.base import (
+    DigitsVerifier,
     ExactVerifier,
     NumberVerifier,
     TextVerifier,
     Verifier,
 )
+from latentreason_eval.verification.formula import FormulaVerifier
+from latentreason_eval.verification.sudoku import SudokuVerifier
 
 VERIFIERS: dict[str, Callable[..., Verifier]] = {
     "text": TextVerifier,
     "exact": ExactVerifier,
     "number": NumberVerifier,
+    "digits": DigitsVerifier,
+    "formula": FormulaVerifier,
+    "reach": ReachVerifier,
+    "sudoku": SudokuVerifier,
 }
 
 
