@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from latentreason.data.sources import cache_folder, source_of
@@ -11,12 +12,14 @@ from latentreason.errors import MissingFileError
 DATA_VARIABLE = "LATENTREASON_DATA"
 
 
-def places(root: str | None) -> list[Path]:
-    """Return the folders below which a relative path is looked for, in order."""
-    folders = [Path(root).expanduser()] if root else []
+def places(root: str | None) -> Iterator[Path]:
+    """Yield the folders below which a relative path is looked for, in order."""
+    if root:
+        yield Path(root).expanduser()
     if os.environ.get(DATA_VARIABLE):
-        folders.append(Path(os.environ[DATA_VARIABLE]).expanduser())
-    return [*folders, cache_folder(), Path.cwd()]
+        yield Path(os.environ[DATA_VARIABLE]).expanduser()
+    yield cache_folder()
+    yield Path.cwd()
 
 
 def find(file: str, root: str | None = None) -> Path | None:

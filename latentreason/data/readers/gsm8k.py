@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from latentreason.data.example import Example
+from latentreason.data.files import locate
+from latentreason.data.options import NoOptions
 from latentreason.data.readers.base import Reader, text_field
+from latentreason.data.readers.gsm8k_aug import read_gsm8k_aug
 from latentreason.data.rows import fail, json_rows
 
 CALCULATION = re.compile(r"<<(.*?)>>")
@@ -22,15 +25,21 @@ class Gsm8kOptions:
     Attributes:
         steps: "text" takes the solution's lines without their calculator annotations, "equations"
             takes the annotations alone, as `<<a+b=c>>`.
+        exclude: a GSM8k-Aug file whose questions are left out, absolute or below the data folder:
+            the usual 500 validation questions (gsm8k_icot/valid.txt) are part of the training file.
     """
 
     steps: Literal["text", "equations"] = "text"
+    exclude: str | None = None
 
 
 def read_gsm8k(path: Path, options: Gsm8kOptions) -> Iterator[Example]:
     """Yield the examples; 95 solutions of the training file hold no equation, so no steps."""
+    excluded = _excluded(path, options.exclude)
     for index, (line, row) in enumerate(json_rows(path)):
         question = text_field(path, line, row, "question")
+        if _letters(question) in excluded:
+            continue
         solution, mark, answer = text_field(path, line, row, "answer").rpartition("####")
         if not mark or not answer.strip():
             fail(path, line, 'field "answer" does not end in "#### n"')
@@ -41,6 +50,19 @@ def read_gsm8k(path: Path, options: Gsm8kOptions) -> Iterator[Example]:
         yield Example(
             question, tuple(step for step in steps if step), answer.strip(), {"id": str(index)}
         )
+
+
+def _excluded(path: Path, file: str | None) -> set[str]:
+    if file is None:
+        return set()
+    # The file being read lies in a folder of the data folder, which readers are not told.
+    other = locate(file, str(path.parent.parent))
+    return {_letters(example.question) for example in read_gsm8k_aug(other, NoOptions())}
+
+
+def _letters(question: str) -> str:
+    """What two files of the same question agree on: blanks and quotes are written differently."""
+    return "".join(character for character in question.lower() if character.isalnum())
 
 
 GSM8K = Reader(

@@ -122,10 +122,24 @@ def test_equations_of_gsm8k_are_those_of_the_equation_only_file(official):
     ours = read_examples("gsm8k", official("gsm8k/test.jsonl"), steps="equations")
     theirs = read_examples("gsm8k_aug", official("gsm8k_icot/test.txt"))
     assert [example.answer for example in ours] == [example.answer for example in theirs]
-    # The equation-only file is cut at blanks, which some equations hold.
-    assert ["".join(e.steps).replace(" ", "") for e in ours] == ["".join(e.steps) for e in theirs]
+    assert [example.steps for example in ours] == [example.steps for example in theirs]
     train = read_examples("gsm8k", official("gsm8k/train.jsonl"), steps="equations")
     assert sum(not example.steps for example in train) == 95
+
+
+def test_training_without_the_validation_questions(official):
+    ours = read_examples(
+        "gsm8k",
+        official("gsm8k/train.jsonl"),
+        steps="equations",
+        exclude="gsm8k_icot/valid.txt",
+    )
+    valid = read_examples("gsm8k_aug", official("gsm8k_icot/valid.txt"))
+    assert len(ours) == 7473 - 500
+    assert not {e.question for e in ours} & {e.question for e in valid}
+    derived = read_examples("gsm8k_aug", official("gsm8k_icot/train_noaug_derived.txt"))
+    assert [e.answer for e in ours] == [e.answer for e in derived]
+    assert [e.steps for e in ours] == [e.steps for e in derived]
 
 
 def test_gsm8k_aug_text_and_json_are_the_same_examples(official):
