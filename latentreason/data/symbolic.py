@@ -27,8 +27,8 @@ def symbolic_example(
 
     Args:
         graph: the keys `id`, `num_nodes`, `edges`, `root`, `target`, `neg_target`, and perhaps
-            `neighbor_k` and `path` (nodes of a shortest path, without the root).
-        rng: draws the orders, a path where none is given, and the new numbers.
+            `neighbor_k`, which is otherwise computed.
+        rng: draws the new numbers, a shortest path, and the orders.
         relabel: give the nodes new random numbers. As released, numbers rise along every edge and
             the root is 0 or 1, which a model can lean on.
         num_labels: new numbers are drawn from 0..num_labels-1; None keeps 0..num_nodes-1.
@@ -39,10 +39,10 @@ def symbolic_example(
     number = _numbers(graph["num_nodes"], rng, relabel, num_labels)
     edges = [[number[parent], number[child]] for parent, child in graph["edges"]]
     root, target, wrong = (number[graph[key]] for key in ("root", "target", "neg_target"))
-    layers = graph.get("neighbor_k") or _layers(graph)
-    neighbor_k = {depth: [number[node] for node in nodes] for depth, nodes in layers.items()}
-    ordered = [layers[str(depth)] for depth in range(len(layers))]
-    path = graph.get("path") or draw_path(graph["edges"], ordered, rng)
+    layers = _layers(graph)
+    path = draw_path(graph["edges"], layers, rng)
+    given = graph.get("neighbor_k") or {str(depth): nodes for depth, nodes in enumerate(layers)}
+    neighbor_k = {depth: [number[node] for node in nodes] for depth, nodes in given.items()}
     order, options = list(edges), [target, wrong]
     rng.shuffle(order)
     rng.shuffle(options)
@@ -70,13 +70,13 @@ def _numbers(
     return rng.sample(range(labels), num_nodes)
 
 
-def _layers(graph: dict[str, Any]) -> dict[str, list[int]]:
+def _layers(graph: dict[str, Any]) -> list[list[int]]:
     layers = shortest_path_layers(
         graph["num_nodes"], graph["edges"], graph["root"], graph["target"]
     )
     if layers is None:
         raise ValueError(f"target {graph['target']} cannot be reached from root {graph['root']}")
-    return {str(depth): nodes for depth, nodes in enumerate(layers)}
+    return layers
 
 
 def draw_path(

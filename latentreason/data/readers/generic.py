@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from latentreason.data.example import Example
 from latentreason.data.readers.base import Reader, list_field, text_field
@@ -29,25 +30,31 @@ class JsonOptions:
 
 
 def read_json(path: Path, options: JsonOptions) -> Iterator[Example]:
-    """Yield the examples of a JSON file; fields that are not named go into `meta`.
+    """Yield the examples of a JSON file; fields that are not named go into `meta`."""
+    for index, (line, row) in enumerate(json_rows(path)):
+        yield row_example(path, line, row, index, options)
+
+
+def row_example(
+    path: Path, line: int, row: dict[str, Any], index: int, options: JsonOptions
+) -> Example:
+    """Make an example of one object.
 
     Blank steps are dropped: the published conversion of GSM8k-Aug writes one where there is none.
+
+    Raises:
+        DataError: a named field is missing or of another type, or the question is empty.
     """
     named = {options.question, options.steps, options.answer, options.id}
-    for index, (line, row) in enumerate(json_rows(path)):
-        steps = list_field(path, line, row, options.steps, str) if options.steps else []
-        meta = {name: value for name, value in row.items() if name not in named}
-        if options.id is not None:
-            meta["id"] = text_field(path, line, row, options.id)
-        elif "id" in row:
-            meta["id"] = text_field(path, line, row, "id")
-        else:
-            meta["id"] = str(index)
-        question = text_field(path, line, row, options.question)
-        if not question.strip():
-            fail(path, line, f'field "{options.question}" is empty')
-        steps = [step for step in steps if step.strip()]
-        yield Example(question, tuple(steps), text_field(path, line, row, options.answer), meta)
+    meta = {name: value for name, value in row.items() if name not in named}
+    id_field = options.id or ("id" if "id" in row else None)
+    meta["id"] = text_field(path, line, row, id_field) if id_field else str(index)
+    question = text_field(path, line, row, options.question)
+    if not question.strip():
+        fail(path, line, f'field "{options.question}" is empty')
+    steps = list_field(path, line, row, options.steps, str) if options.steps else []
+    steps = [step for step in steps if step.strip()]
+    return Example(question, tuple(steps), text_field(path, line, row, options.answer), meta)
 
 
 JSON = Reader(

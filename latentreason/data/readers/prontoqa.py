@@ -8,7 +8,7 @@ from pathlib import Path
 from latentreason.data.example import Example
 from latentreason.data.options import NoOptions
 from latentreason.data.readers.base import Reader
-from latentreason.data.readers.generic import JsonOptions, read_json
+from latentreason.data.readers.generic import JsonOptions, row_example
 from latentreason.data.rows import fail, json_rows
 
 ANSWERS = ("True", "False")
@@ -16,7 +16,8 @@ ANSWERS = ("True", "False")
 
 def read_prontoqa(path: Path, options: NoOptions) -> Iterator[Example]:
     """Yield the examples; the answer has to be "True" or "False"."""
-    for (line, _), example in zip(json_rows(path), read_json(path, JsonOptions()), strict=True):
+    for index, (line, row) in enumerate(json_rows(path)):
+        example = row_example(path, line, row, index, JsonOptions())
         if example.answer not in ANSWERS:
             fail(path, line, f'field "answer": "{example.answer}" is neither "True" nor "False"')
         yield example

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from latentreason.data.example import Example
 from latentreason.data.readers.base import Reader
-from latentreason.data.readers.prosqa import check_graph
+from latentreason.data.readers.prosqa import check_graph, check_layers
 from latentreason.data.rows import fail, json_rows
 from latentreason.data.symbolic import symbolic_example
 from latentreason.errors import UserError
@@ -39,9 +39,11 @@ class ProsQASymbolicOptions:
 def read_prosqa_symbolic(path: Path, options: ProsQASymbolicOptions) -> Iterator[Example]:
     """Yield the examples in symbolic form, numbered by their row in the file."""
     for index, (line, row) in enumerate(json_rows(path)):
+        num_nodes = check_graph(path, line, row)
+        check_layers(path, line, row, num_nodes)
         graph = {
             "id": str(row.get("id", index)),
-            "num_nodes": check_graph(path, line, row),
+            "num_nodes": num_nodes,
             **{key: row[key] for key in ("edges", "root", "target", "neg_target")},
             "neighbor_k": row.get("neighbor_k"),
         }

@@ -61,12 +61,27 @@ def test_a_broken_json_row_is_named_by_file_and_line(text, expected, tmp_path):
         ('"edges": [[0, 2]]', '"edges": 5', 'field "edges" has to be a list'),
         ('"root": 0', '"root": "A"', "field \"root\": 'A' is no node (0 to 2)"),
         ('"root": 0, ', "", 'field "root": None is no node (0 to 2)'),
+        ('"target": 2', '"target": 0', 'field "target": 0 is the root'),
     ],
 )
 @pytest.mark.parametrize("reader", ["prosqa", "prosqa_symbolic"])
 def test_a_broken_graph_is_named_by_file_and_line(reader, old, new, expected, tmp_path):
     text = f"[{GRAPH},\n{GRAPH.replace(old, new)}]"
     assert f"rows.json:2: {expected}" in problem(tmp_path, reader, text)
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ("[0]", 'field "neighbor_k" has to be an object'),
+        ("{}", 'field "neighbor_k" has to be an object'),
+        ('{"1": [0]}', 'field "neighbor_k" has to be an object with the keys "0" to "L"'),
+        ('{"0": [7]}', 'field "neighbor_k", "0": [7] is no list of nodes'),
+    ],
+)
+def test_broken_layers_are_named_by_file_and_line(layers, expected, tmp_path):
+    row = GRAPH[:-1] + f', "neighbor_k": {layers}}}'
+    assert f"rows.json:1: {expected}" in problem(tmp_path, "prosqa_symbolic", f"[{row}]")
 
 
 def test_a_target_out_of_reach_is_named_by_file_and_line(tmp_path):
