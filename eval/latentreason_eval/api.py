@@ -122,7 +122,7 @@ def evaluate(
     summary = rows[0] | {
         "controls": [row for row in rows if row["kind"] == "control"],
         "sweep": [row for row in rows if row["kind"] == "sweep"],
-        "baselines": [],
+        "baselines": evaluation.baselines(),
     }
     evaluation.finish(summary)
     return summary
@@ -140,4 +140,6 @@ def _model_backend(
 
 def answer_rule(benchmark: Benchmark, extractor: str | None) -> AnswerRule:
     """Return the benchmark's own rule, or the one called `extractor`."""
-    return benchmark.rule() if extractor is None else named_rule(extractor)
+    if extractor is None:
+        return benchmark.rule()
+    return named_rule(extractor, kind=benchmark.answer)

@@ -10,6 +10,7 @@ from typing import Any
 
 from latentreason.errors import UserError, check_choice
 from latentreason_eval import distributed
+from latentreason_eval.baselines import baseline_rows
 from latentreason_eval.benchmark import Benchmark
 from latentreason_eval.cost import cost_columns, latency
 from latentreason_eval.provenance import provenance
@@ -86,7 +87,7 @@ class Evaluation:
             keep=self.benchmark.keep,
             show_progress=self.show_progress,
         )
-        row = summarise(records, settings)
+        row = summarise(records, settings, none_votes=self.rule.none_votes)
         row |= cost_columns(records, row, self._describe.get("num_parameters"))
         row["seconds_per_question"] = None
         row |= {"kind": condition.kind, "label": condition.label or "main"}
@@ -96,6 +97,10 @@ class Evaluation:
                 row["seconds_per_question"] = latency(self.backend, asked, condition.sampling)
             write_json(out / SUMMARY, row | provenance())
         return row
+
+    def baselines(self) -> list[dict[str, Any]]:
+        """Return the rows of the benchmark's shortcut baselines, on the same questions."""
+        return baseline_rows(self.benchmark.baselines, self.split.examples[: self.limit])
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Write the whole evaluation's summary into its folder."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from latentreason.errors import check_choice
+from latentreason.errors import UserError, check_choice
 from latentreason_eval.extraction.chain import default_chain
 from latentreason_eval.extraction.kinds import KINDS
+from latentreason_eval.extraction.legacy import LEGACY
 from latentreason_eval.verification.base import Verifier
 from latentreason_eval.verification.registry import build_verifier
 
@@ -29,11 +30,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class AnswerRule:
-    """An extractor and the verifier that goes with it."""
+    """An extractor and the verifier that goes with it.
+
+    Attributes:
+        name: the benchmark's name, or the name of the rule that was asked for.
+        none_votes: "no answer" takes part in majority votes (SoftCoT's code).
+    """
 
     name: str
     extract: Extractor
     verifier: Verifier
+    none_votes: bool = False
 
     def judge(self, output: str, gold: str, meta: Mapping[str, Any]) -> Verdict:
         """Return the answer in `output` and whether it is right; no answer is not right."""
@@ -58,15 +65,30 @@ def rule_of_kind(kind: str) -> AnswerRule:
 
 
 def rule_names() -> list[str]:
-    """Return the names that `named_rule` knows."""
-    return list(KINDS)
+    """Return the names that `named_rule` knows: kinds of answers, and papers' legacy rules."""
+    return [*KINDS, *LEGACY]
 
 
-def named_rule(name: str, argument: str = "extractor") -> AnswerRule:
+def named_rule(name: str, argument: str = "extractor", kind: str | None = None) -> AnswerRule:
     """Return the rule called `name`.
 
+    Args:
+        name: a kind of answer ("number") or a legacy rule ("softcot_v1").
+        argument: who named it, for the message.
+        kind: the benchmark's kind of answer, which chooses between a paper's rules; None takes the
+            first that the paper has.
+
     Raises:
-        UserError: no rule has this name; the message names the nearest.
+        UserError: no rule has this name (the nearest is given), or the paper has none for `kind`.
     """
     check_choice(argument, name, rule_names())
-    return rule_of_kind(name)
+    if name in KINDS:
+        return rule_of_kind(name)
+    variants = LEGACY[name]
+    if kind is not None and kind not in variants:
+        raise UserError(
+            f'{argument}: "{name}" has no rule for answers of kind "{kind}"; it has: '
+            f"{', '.join(variants)}"
+        )
+    legacy = variants[kind] if kind is not None else next(iter(variants.values()))
+    return AnswerRule(name, legacy, legacy, legacy.none_votes)
