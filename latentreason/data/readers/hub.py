@@ -10,7 +10,7 @@ from typing import Any
 from latentreason.data.example import Example
 from latentreason.data.readers.base import Reader, list_field, text_field
 from latentreason.data.rows import fail
-from latentreason.errors import MissingFileError, UserError, check_choice
+from latentreason.errors import DataError, MissingFileError, UserError, check_choice
 
 BUILDERS = {".json": "json", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
 
@@ -94,7 +94,7 @@ def _load(source: Path, options: DatasetsOptions) -> Any:
 
 def _load_by_name(source: Path, options: DatasetsOptions) -> Any:
     from datasets import load_dataset
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     name, files = str(source), None
     if source.is_file():
@@ -115,6 +115,9 @@ def _load_by_name(source: Path, options: DatasetsOptions) -> Any:
             f'reader "datasets": {source}: no such hub data set or folder, or the hub cannot be '
             f"reached ({_first_line(error)})"
         ) from error
+    except DatasetsError as error:
+        reason = _first_line(error.__cause__ or error)
+        raise DataError(f'reader "datasets": {source}: cannot be read: {reason}') from error
     except ValueError as error:
         raise UserError(
             f'reader "datasets": {source}: cannot load config {options.config!r}, split '
@@ -122,7 +125,7 @@ def _load_by_name(source: Path, options: DatasetsOptions) -> Any:
         ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from latentreason.config import SplitConfig
 from latentreason.data import Example, load_split
-from latentreason.errors import MissingFileError, UserError
+from latentreason.errors import DataError, MissingFileError, UserError
 
 ROWS = {"ask": ["a", "b"], "think": ["x\n y \n\n", "z"], "say": ["1", "2"]}
 FIELDS = {"question": "ask", "steps": "think", "answer": "say"}
@@ -49,6 +49,18 @@ def test_a_local_file_and_a_folder_of_files(tmp_path, monkeypatch):
     (tmp_path / "set" / "train.jsonl").write_text("\n".join(lines))
     for source in (tmp_path / "set", tmp_path / "set" / "train.jsonl"):
         assert read(source) == [Example("a", ("x", "y"), "1", {"id": "0"})]
+
+
+def test_a_broken_file_and_a_split_that_is_not_there(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "train.jsonl").write_text('{"ask": "a", ')
+    with pytest.raises(DataError, match=r"train.jsonl: cannot be read: JSON parse error"):
+        read(tmp_path / "train.jsonl")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text('{"ask": "a", "think": "b", "say": "c"}')
+    with pytest.raises(UserError, match=r'split "tets": Unknown split "tets"'):
+        read(tmp_path / "set", split="tets")
 
 
 def test_a_name_that_is_nowhere(tmp_path, monkeypatch):
