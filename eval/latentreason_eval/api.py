@@ -6,15 +6,17 @@ evaluate("runs/demo/coconut", "prosqa", controls=True, out="runs/eval/coconut")
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from latentreason.errors import UserError
+from latentreason.errors import UserError, check_choice
 from latentreason_eval.backends.model import ModelBackend, check_checkpoint, check_thought_mode
 from latentreason_eval.benchmark import Benchmark, benchmark_names, find_benchmark
 from latentreason_eval.evaluation import Evaluation, conditions, parse_sweep
 from latentreason_eval.rules import AnswerRule, named_rule
-from latentreason_eval.sample import Sampling
+from latentreason_eval.sample import Backend, Sampling
 from latentreason_eval.sources import load_split
 
 CONTROLS = ("none", "zero", "mean", "noise", "shuffle", "pause")
@@ -62,11 +64,13 @@ def evaluate(
     dtype: str | None = None,
     show_progress: bool = True,
     model: Any | None = None,
+    endpoint: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score a checkpoint on a benchmark.
 
     Args:
-        checkpoint: a latentreason checkpoint or any causal LM directory.
+        checkpoint: a latentreason checkpoint, any causal LM directory, or the address of an
+            OpenAI-compatible endpoint ("http://localhost:8000/v1").
         benchmark: a name that `latentreason ls` prints, or a benchmark YAML file.
         out: the folder for records and summary; a run that was killed goes on from what is there.
         split: None takes the benchmark's default split.
@@ -82,6 +86,8 @@ def evaluate(
         device, dtype: where and how the weights are held.
         show_progress: draw a progress bar on standard error.
         model: a loaded model, used instead of loading `checkpoint`.
+        endpoint: for an address, the other fields of `latentreason_eval.backends.http.Endpoint`:
+            `model`, `api`, `instruction`, `concurrency`, `timeout`, `retries`, `backoff`, ...
 
     Returns:
         The main condition's row (`accuracy`, `ci_low`, `ci_high`, `n`, `tokens`, `thoughts`,
@@ -108,15 +114,34 @@ def evaluate(
     rule = answer_rule(chosen, extractor)
     if split is not None:
         chosen.split(split)
-    check_thought_mode(thought_mode)
-    if model is None:
-        check_checkpoint(checkpoint)
+    is_address = checkpoint.startswith(("http://", "https://"))
+    if is_address:
+        _check_address_arguments(sampling, controls, sweep)
+    else:
+        check_thought_mode(thought_mode)
+        if endpoint:
+            raise UserError("endpoint: it would be ignored, since the checkpoint is no address")
+        if model is None:
+            check_checkpoint(checkpoint)
     loaded = load_split(chosen, split, data=data, root=root)
-    backend = _model_backend(checkpoint, batch_size, device, dtype, model)
-    check_thought_mode(thought_mode, backend.model)
-    modes = [mode for mode in CONTROLS if controls and mode in backend.model.thought_modes]
+    modes: list[str] = []
+    backend: Backend
+    if is_address:
+        backend = _http_backend(checkpoint, endpoint or {})
+    else:
+        backend = _model_backend(checkpoint, batch_size, device, dtype, model)
+        check_thought_mode(thought_mode, backend.model)
+        modes = [mode for mode in CONTROLS if controls and mode in backend.model.thought_modes]
     evaluation = Evaluation(
-        backend, chosen, loaded, rule, Path(out), limit=limit, show_progress=show_progress
+        backend,
+        chosen,
+        loaded,
+        rule,
+        Path(out),
+        limit=limit,
+        show_progress=show_progress,
+        # An endpoint's requests are timed one by one as it is.
+        measure_latency=not is_address,
     )
     rows = [evaluation.condition(item) for item in conditions(sampling, modes, sweeps)]
     summary = rows[0] | {
@@ -126,6 +151,32 @@ def evaluate(
     }
     evaluation.finish(summary)
     return summary
+
+
+def _check_address_arguments(sampling: Sampling, controls: bool, sweep: str | None) -> None:
+    """Refuse what an endpoint cannot be told in OpenAI's words, instead of ignoring it."""
+    unusable = {
+        "thought_mode": sampling.thought_mode != "normal",
+        "num_thoughts": sampling.num_thoughts is not None,
+        "num_steps": sampling.num_steps is not None,
+        "controls": controls,
+        "sweep": bool(sweep),
+    }
+    for name, given in unusable.items():
+        if given:
+            raise UserError(
+                f"{name}: an endpoint does not understand it; score the checkpoint in this "
+                "process, or pass the server's own field through endpoint extra"
+            )
+
+
+def _http_backend(url: str, fields: Mapping[str, Any]) -> Backend:
+    from latentreason_eval.backends.http import Endpoint, HttpBackend
+
+    names = [item.name for item in dataclasses.fields(Endpoint)]
+    for name in fields:
+        check_choice("endpoint", name, names)
+    return HttpBackend(Endpoint(url=url, **fields))
 
 
 def _model_backend(

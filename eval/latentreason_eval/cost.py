@@ -64,14 +64,25 @@ def peak_memory() -> int:
 
 
 def cost_columns(
-    records: Sequence[EvalRecord], summary: Mapping[str, Any], num_parameters: int | None
+    records: Sequence[EvalRecord],
+    summary: Mapping[str, Any],
+    num_parameters: int | None,
+    parallel: int = 1,
 ) -> dict[str, Any]:
-    """Return the cost columns that follow from records: throughput, FLOPs, memory."""
+    """Return the cost columns that follow from records: throughput, FLOPs, memory.
+
+    Args:
+        records: of one condition.
+        summary: its row, for the mean tokens.
+        num_parameters: of the model; None where nobody knows (an endpoint).
+        parallel: calls and ranks at the same time.
+    """
     answered = [record for record in records if record.error is None]
     per_sample = mean([record.seconds for record in answered])
-    samples = max(1.0, len(answered) / max(1, summary["n"]))
+    per_question = per_sample * max(1.0, len(answered) / max(1, summary["n"]))
     return {
-        "questions_per_second": 1 / (per_sample * samples) if per_sample else None,
+        "questions_per_second": parallel / per_question if per_question else None,
+        "seconds_in_batch": per_question or None,
         "flops_per_sample": (
             flops_per_sample(num_parameters, summary) if num_parameters is not None else None
         ),

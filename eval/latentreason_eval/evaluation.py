@@ -88,10 +88,12 @@ class Evaluation:
             show_progress=self.show_progress,
         )
         row = summarise(records, settings, none_votes=self.rule.none_votes)
-        row |= cost_columns(records, row, self._describe.get("num_parameters"))
-        row["seconds_per_question"] = None
+        rank, size = distributed.rank_and_size()
+        parameters = self._describe.get("num_parameters")
+        row |= cost_columns(records, row, parameters, self.backend.parallel * size)
+        row["seconds_per_question"] = row.pop("seconds_in_batch")
         row |= {"kind": condition.kind, "label": condition.label or "main"}
-        if distributed.rank_and_size()[0] == 0:
+        if rank == 0:
             if self.measure_latency:
                 asked = questions(self.split.examples, condition.sampling.seed)[: self.limit]
                 row["seconds_per_question"] = latency(self.backend, asked, condition.sampling)

@@ -91,7 +91,13 @@ class Sampling:
 
 
 class Backend(Protocol):
-    """Something that answers questions: a model in this process, or an endpoint."""
+    """Something that answers questions: a model in this process, or an endpoint.
+
+    Attributes:
+        parallel: calls that run at the same time; the seconds of samples overlap so often.
+    """
+
+    parallel: int
 
     def answer(self, questions: Sequence[Question], sampling: Sampling) -> Iterator[list[Sample]]:
         """Yield finished groups of samples, in any order; each question's samples come together."""

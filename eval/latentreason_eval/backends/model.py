@@ -20,6 +20,8 @@ class ModelBackend:
         checkpoint: where it came from.
     """
 
+    parallel = 1
+
     def __init__(self, model: Any, batch_size: int, checkpoint: str = "") -> None:
         if batch_size < 1:
             raise UserError(f"batch_size: {batch_size} is too small; give 1 or more")

@@ -1,4 +1,4 @@
-"""ProntoQA without reasoning: of two rules with the queried property, the more frequent concept."""
+"""ProntoQA without reasoning: of two rules with the queried property, the more frequent concept.
 
 The official generator's complement concept occurs nowhere else, so counting words solves all of its
 questions (data README, section 3).
