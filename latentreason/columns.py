@@ -41,7 +41,7 @@ def align(rows: Sequence[Row], index: Sequence[int], pad: int) -> dict[str, Tens
 
     Returns:
         input_ids, labels, attention_mask, position_ids, all (B, L); thought_counts (B,);
-        thought_start, the column of the first slot.
+        thought_start, the column of the first slot; num_tokens, without padding.
     """
     firsts = [row.first_thought for row in rows if row.first_thought is not None]
     start = max(firsts, default=0)
@@ -66,6 +66,7 @@ def align(rows: Sequence[Row], index: Sequence[int], pad: int) -> dict[str, Tens
         "position_ids": position_ids,
         "thought_counts": torch.tensor([row.num_thoughts for row in rows]),
         "thought_start": start,
+        "num_tokens": sum(len(row.ids) for row in rows),
     }
 
 

@@ -146,12 +146,11 @@ class TrainConfig:
         precision: "fp32" or "bf16" (autocast).
         activation_checkpointing: recompute each pass in the backward.
         strategy: "ddp" or "deepspeed".
-        deepspeed: a DeepSpeed JSON file, or one of the shipped names "zero1", "zero2", "zero3".
+        deepspeed: a DeepSpeed JSON file, or "zero1" or "zero2"; None takes "zero2".
         num_workers: processes that lay out batches; 0 does it in the main process.
         log_every: optimizer steps between lines of metrics.jsonl.
         save_every: optimizer steps between checkpoints; None saves at the end of each phase.
         keep_last: checkpoints kept besides the best.
-        compile: torch.compile the backbone.
         max_steps: stop after so many optimizer steps in all (for tests and trials).
     """
 
@@ -166,7 +165,6 @@ class TrainConfig:
     log_every: int = 10
     save_every: int | None = None
     keep_last: int = 1
-    compile: bool = False
     max_steps: int | None = None
 
 

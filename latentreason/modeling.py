@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from latentreason.backbones.load import DTYPES, is_latent_checkpoint, load_tokenizer
+from latentreason.backbones.load import (
+    DTYPES,
+    is_latent_checkpoint,
+    load_backbone,
+    load_tokenizer,
+)
+from latentreason.config import ModelConfig
 from latentreason.data.example import Example
 from latentreason.errors import MissingFileError, UserError
 from latentreason.generation import GenerateOptions, Generation
@@ -108,6 +114,7 @@ class LatentModel(PreTrainedModel):
             )
         self.language_model = language_model
         self.tokenizer: Any = None
+        self._prompt: Prompt | None = None
         self.recompute_passes = False
 
     # --- the backbone -------------------------------------------------------------------------
@@ -156,6 +163,10 @@ class LatentModel(PreTrainedModel):
             "passes and trains something else; set train.activation_checkpointing=true"
         )
 
+    def enable_recompute(self) -> None:
+        """Recompute the activations of each pass in the backward (exact with several passes)."""
+        self.recompute_passes = True
+
     def merged_backbone(self) -> Any:
         """The backbone as an ordinary causal LM; adapters are merged into its weights."""
         if hasattr(self.language_model, "merge_and_unload"):
@@ -192,7 +203,7 @@ class LatentModel(PreTrainedModel):
         raise NotImplementedError
 
     def collate(self, layouts: Sequence[Any], index: Sequence[int]) -> dict[str, Any]:
-        """Make a batch: what the method reads, plus `index`, `counts` and `num_passes`.
+        """Make a batch: what the method reads, plus `index`, `counts`, `num_tokens` and `num_passes`.
 
         Rows with index -1 are fillers: they are computed and count nothing.
         """
@@ -221,7 +232,9 @@ class LatentModel(PreTrainedModel):
         """The prompt renderer stored with the checkpoint."""
         if self.tokenizer is None:
             raise UserError("checkpoint: it has no tokenizer; load it with latentreason.load")
-        return Prompt(self.tokenizer, PromptConfig(**self.config.prompt))
+        if self._prompt is None or self._prompt.tokenizer is not self.tokenizer:
+            self._prompt = Prompt(self.tokenizer, PromptConfig(**self.config.prompt))
+        return self._prompt
 
     @torch.no_grad()
     def generate(
@@ -346,16 +359,16 @@ class LatentModel(PreTrainedModel):
         import peft
         from safetensors.torch import load_file
 
-        base = config.base_model or {}
+        base = ModelConfig(**(config.base_model or {}))
         try:
-            language_model = AutoModelForCausalLM.from_pretrained(
-                base["name"], revision=base.get("revision"), dtype=kwargs.get("dtype") or "auto"
-            )
-        except (OSError, KeyError) as error:
+            language_model, _ = load_backbone(base)
+        except MissingFileError as error:
             raise MissingFileError(
-                f"checkpoint: {folder} holds adapters for base model {base.get('name')!r}, which "
-                "cannot be loaded; put it where the config says, or edit base_model.name"
+                f"checkpoint: {folder} holds adapters for base model {base.name!r}, which cannot be "
+                "loaded; put it where the config says, or edit base_model.name"
             ) from error
+        if kwargs.get("dtype"):
+            language_model = language_model.to(kwargs["dtype"])
         language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
         language_model = peft.PeftModel.from_pretrained(language_model, folder / ADAPTER_FOLDER)
         model = cls(config, language_model)

@@ -10,6 +10,9 @@ from typing import Any
 
 from latentreason.errors import UserError
 
+REMEMBERED = 200_000
+"""Texts whose ids a `Prompt` keeps."""
+
 
 @dataclass
 class PromptConfig:
@@ -41,6 +44,7 @@ class Prompt:
                 )
         self.tokenizer = tokenizer
         self.config = config
+        self._known: dict[tuple[str, bool], list[int]] = {}
 
     def question_ids(self, question: str) -> list[int]:
         """Token ids of the question part."""
@@ -51,8 +55,8 @@ class Prompt:
             text = self.tokenizer.apply_chat_template(
                 [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False
             )
-            return self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        ids = self.tokenizer(text, add_special_tokens=self.config.bos)["input_ids"]
+            return self._ids(text)
+        ids = self._ids(text, self.config.bos)
         eos = self.tokenizer.eos_token_id
         # Some tokenizers close every text with EOS; the model would take the question for the end.
         if self.config.bos and len(ids) > 1 and ids[-1] == eos:
@@ -61,14 +65,21 @@ class Prompt:
 
     def step_ids(self, step: str) -> list[int]:
         """Token ids of one reasoning step."""
-        text = self.config.step.replace("{step}", step)
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._ids(self.config.step.replace("{step}", step))
 
     def answer_ids(self, answer: str) -> list[int]:
         """Token ids of the answer part, with the end token."""
         text = self.config.answer.replace("{answer}", answer)
-        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return [*ids, self.tokenizer.eos_token_id]
+        return [*self._ids(text), self.tokenizer.eos_token_id]
+
+    def _ids(self, text: str, special: bool = False) -> list[int]:
+        """Tokenise, remembering what training sees again in every epoch."""
+        if (text, special) not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            ids = self.tokenizer(text, add_special_tokens=special)["input_ids"]
+            self._known[text, special] = ids
+        return self._known[text, special]
 
     @property
     def answer_opening(self) -> str:

@@ -84,6 +84,9 @@ class Model(LatentModel):
         """One pass and no cache: here Hugging Face's own checkpointing is right."""
         self.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
 
+    def enable_recompute(self) -> None:
+        self.gradient_checkpointing_enable()
+
     def _generate(
         self,
         prompts: Sequence[Sequence[int]],

@@ -1,0 +1,76 @@
+"""What a run tells: metrics.jsonl always, a progress bar, TensorBoard by name."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from latentreason.errors import UserError
+
+
+class Progress:
+    """Writes metrics of the main rank; does nothing on the others."""
+
+    def __init__(self, folder: Path, loggers: list[str], total: int, step: int, main: bool) -> None:
+        """Args:
+        folder: the run folder; metrics.jsonl and TensorBoard's files go there.
+        loggers: names of further loggers.
+        total: planned optimizer steps.
+        step: steps done before this start.
+        main: whether this rank writes.
+        """
+        self.main = main
+        self._bar = tqdm(total=total, initial=step, unit="step", disable=None if main else True)
+        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8") if main else None
+        self._board = self._tensorboard(folder) if main and "tensorboard" in loggers else None
+        self._tokens = 0
+        self._since = time.perf_counter()
+
+    def step(self, loss: float, stage: int, tokens: int) -> None:
+        """Advance the bar by one optimizer step of `tokens` tokens over all ranks."""
+        self._tokens += tokens
+        rate = self._tokens / (time.perf_counter() - self._since)
+        self._bar.update(1)
+        self._bar.set_postfix(stage=stage, loss=f"{loss:.4f}", tok_s=f"{rate:.0f}", refresh=False)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Write one line of metrics (numbers and strings), with tokens/s since the last."""
+        if self._file is None:
+            return
+        now = time.perf_counter()
+        if self._tokens:
+            record = {**record, "tokens_per_second": round(self._tokens / (now - self._since), 1)}
+            self._tokens, self._since = 0, now
+        self._file.write(json.dumps(record) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in record.items():
+                if isinstance(value, (int, float)) and name != "step":
+                    self._board.add_scalar(name, value, record["step"])
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self.main:
+            tqdm.write(text)
+
+    def close(self) -> None:
+        """Close files and bar."""
+        self._bar.close()
+        if self._file is not None:
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    @staticmethod
+    def _tensorboard(folder: Path) -> Any:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise UserError(
+                "run.loggers: tensorboard is not installed; pip install 'latentreason[train]'"
+            ) from None
+        return SummaryWriter(str(folder / "tensorboard"))

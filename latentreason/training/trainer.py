@@ -1,0 +1,263 @@
+"""The loop: phases, epochs, steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from latentreason.config import PhaseConfig, Recipe
+from latentreason.data.example import Example
+from latentreason.modeling import LatentModel
+from latentreason.recipes import expand_phases
+from latentreason.training.batches import StageDataset, micro_batch_stream, to_device
+from latentreason.training.checkpoints import STATE_FOLDER, Checkpoints
+from latentreason.training.order import micro_batches, permutation, steps_per_epoch
+from latentreason.training.progress import Progress
+from latentreason.training.schedule import learning_rate, phase_steps
+from latentreason.training.signals import StopRequest
+from latentreason.training.state import TrainerState
+from latentreason.training.strategy import Strategy
+
+Validate = Callable[[LatentModel, Sequence[Example]], dict[str, float]]
+"""(model, this rank's questions) -> figures, "accuracy" among them; they are averaged over ranks."""
+
+
+class Trainer:
+    """Trains one model by one recipe; see `latentreason.training.train` for what goes around it."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: LatentModel,
+        train: Sequence[Example],
+        valid: Sequence[Example],
+        folder: Path,
+        strategy: Strategy,
+        validate: Validate | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.model = model
+        self.examples = train
+        self.valid = valid
+        self.validate = validate
+        self.strategy = strategy
+        self.checkpoints = Checkpoints(folder)
+        self.phases = expand_phases(recipe.train.phases)
+        self.per_epoch = steps_per_epoch(len(train), recipe.train.batch_size)
+        self.planned = [phase_steps(phase, self.per_epoch) for phase in self.phases]
+        self.state = TrainerState()
+        self.stop = StopRequest()
+        self._stopping = False
+        self.progress: Progress
+        if recipe.train.activation_checkpointing:
+            model.enable_recompute()
+        strategy.prepare(model, recipe.optim)
+
+    # --- the plan -----------------------------------------------------------------------------
+
+    def run(self) -> TrainerState:
+        """Train to the end of the plan, or to SIGTERM; resume first where there is a checkpoint."""
+        self._resume()
+        total = self._total_steps()
+        self.progress = Progress(
+            self.checkpoints.run, self.recipe.run.loggers, total, self.state.step, self.strategy.main
+        )
+        with self.stop:
+            while self.state.phase < len(self.phases) and not self._halt():
+                self._run_phase()
+        self.progress.close()
+        return self.state
+
+    def _reached_limit(self) -> bool:
+        limit = self.recipe.train.max_steps
+        return limit is not None and self.state.step >= limit
+
+    def _total_steps(self) -> int:
+        total = sum(self.planned)
+        limit = self.recipe.train.max_steps
+        return total if limit is None else min(total, limit)
+
+    def _halt(self) -> bool:
+        return self.state.finished or self._stopping or self._reached_limit()
+
+    def _run_phase(self) -> None:
+        phase = self.phases[self.state.phase]
+        self.model.set_stage(int(phase.stage))
+        self.model.train()
+        if self.state.phase_step == 0:
+            self.progress.say(self._describe(phase))
+            if self.recipe.optim.reset == "stage" and self.state.phase > 0:
+                self.strategy.reset_optimizer()
+        while self.state.phase_step < self.planned[self.state.phase]:
+            ended = self._run_epoch(phase)
+            if ended:
+                break
+            if self._stopping or self._reached_limit():
+                self._save()
+                return
+        self._validate(phase)
+        self.state.next_phase()
+        self.state.finished = self.state.phase == len(self.phases)
+        self._save()
+
+    def _run_epoch(self, phase: PhaseConfig) -> bool:
+        """Train to the end of the epoch, phase or patience; return whether the phase ended early."""
+        state, strategy = self.state, self.strategy
+        if self.recipe.optim.reset == "epoch" and state.epoch_step == 0 and state.step > 0:
+            self.strategy.reset_optimizer()
+        left = self.planned[state.phase] - state.phase_step
+        steps = range(state.epoch_step, min(self.per_epoch, state.epoch_step + left))
+        stream = self._stream(phase, steps)
+        for _ in steps:
+            self._step(phase, [next(stream) for _ in range(strategy.accumulation)])
+            # Agreed on by all ranks: one that stops alone leaves the others waiting.
+            self._stopping = strategy.largest([float(self.stop.requested)])[0] > 0
+            if self._loss_is_low(phase):
+                return True
+            if state.epoch_step == self.per_epoch:
+                state.next_epoch()
+            self._at_boundary(phase)
+            if self._stopping or self._reached_limit():
+                return False
+        return False
+
+    def _stream(self, phase: PhaseConfig, steps: range) -> Iterator[dict[str, Any]]:
+        seed, state, strategy = self.recipe.run.seed, self.state, self.strategy
+        stage = int(phase.stage)
+        order = permutation(seed, state.epoch, stage, len(self.examples))
+        size = self.recipe.train.batch_size
+        batches = [
+            batch
+            for step in steps
+            for batch in micro_batches(
+                order, step, size, strategy.micro, strategy.rank, strategy.world
+            )
+        ]
+        dataset = StageDataset(self.examples, self.model, seed, state.epoch, stage)
+        return micro_batch_stream(dataset, batches, self.recipe.train.num_workers)
+
+    # --- a step -------------------------------------------------------------------------------
+
+    def _step(self, phase: PhaseConfig, batches: list[dict[str, Any]]) -> None:
+        """One optimizer step: the gradient of the mean over all supervised elements of the step,
+        however ranks and micro-batches cut it up."""
+        strategy, state = self.strategy, self.state
+        terms = sorted(batches[0]["counts"])
+        sums = strategy.total(
+            [float(sum(b["counts"][term] for b in batches)) for term in terms]
+            + [float(sum(b["num_tokens"] for b in batches))]
+        )
+        counts, tokens = dict(zip(terms, sums, strict=False)), int(sums[-1])
+        passes = strategy.largest([float(batch["num_passes"]) for batch in batches])
+        lr = learning_rate(self.recipe.optim, phase, state.step, sum(self.planned))
+        parts = dict.fromkeys(terms, 0.0)
+        norm = None
+        for batch, num_passes in zip(batches, passes, strict=True):
+            batch["num_passes"] = int(num_passes)
+            with strategy.accelerator.accumulate(strategy.model):
+                losses = strategy.model(to_device(batch, strategy.accelerator.device))
+                means = {
+                    term: weight * total / max(counts[term], 1.0)
+                    for term, (total, weight) in losses.items()
+                }
+                strategy.backward(sum(means.values()))
+                norm = strategy.step(lr)
+            for term, value in means.items():
+                parts[term] += value.item()
+        self._after_step(dict(zip(terms, strategy.total(list(parts.values())), strict=True)),
+                         phase, lr, norm, tokens)  # fmt: skip
+
+    def _after_step(
+        self, losses: dict[str, float], phase: PhaseConfig, lr: float, norm: float | None, tokens: int
+    ) -> None:
+        state = self.state
+        state.step += 1
+        state.phase_step += 1
+        state.epoch_step += 1
+        loss = sum(losses.values())
+        state.recent = [*state.recent, loss][-phase.window :]
+        self.progress.step(loss, int(phase.stage), tokens)
+        if state.step % self.recipe.train.log_every == 0:
+            record = {"step": state.step, "epoch": state.epoch, "stage": int(phase.stage),
+                      "loss": loss, "lr": lr}  # fmt: skip
+            if len(losses) > 1:
+                record |= {f"loss_{term}": value for term, value in losses.items()}
+            if norm is not None:
+                record["gradient_norm"] = norm
+            self.progress.log(record)
+
+    def _loss_is_low(self, phase: PhaseConfig) -> bool:
+        recent = self.state.recent
+        if phase.until_loss is None or len(recent) < phase.window:
+            return False
+        return sum(recent) / len(recent) < phase.until_loss
+
+    def _at_boundary(self, phase: PhaseConfig) -> None:
+        """Between two steps: validate and save where it is time."""
+        every, step = self.recipe.eval.every, self.state.step
+        if every and step % every == 0:
+            self._validate(phase)
+        if self.recipe.train.save_every and step % self.recipe.train.save_every == 0:
+            self._save()
+
+    # --- validation and checkpoints -----------------------------------------------------------
+
+    def _validate(self, phase: PhaseConfig) -> None:
+        if self.validate is None or not self.valid:
+            return
+        figures = self._validation_figures()
+        self.progress.log(
+            {"step": self.state.step, "stage": int(phase.stage)}
+            | {f"valid_{name}": value for name, value in figures.items()}
+        )
+        self.progress.say(
+            f"step {self.state.step}, stage {phase.stage}: "
+            + ", ".join(f"valid {name} {value:.4g}" for name, value in figures.items())
+        )
+        # Early stages still read steps in words: their accuracy says nothing about the last one's.
+        final = int(phase.stage) == int(self.phases[-1].stage)
+        if final and (self.state.best is None or figures["accuracy"] > self.state.best):
+            self.state.best, self.state.best_step = figures["accuracy"], self.state.step
+            self._save()
+
+    def _validation_figures(self) -> dict[str, float]:
+        assert self.validate is not None
+        strategy = self.strategy
+        mine = self.valid[strategy.rank :: strategy.world]
+        figures = self.validate(self.model, mine) if mine else {}
+        self.model.train()
+        names = sorted(figures)
+        sums = strategy.total([figures[name] * len(mine) for name in names] + [float(len(mine))])
+        return {name: value / sums[-1] for name, value in zip(names, sums, strict=False)}
+
+    def _save(self) -> None:
+        """Write a checkpoint: complete or absent, whatever happens."""
+        strategy, step = self.strategy, self.state.step
+        temporary = self.checkpoints.temporary(step)
+        if strategy.main:
+            self.checkpoints.begin(step)
+            self.model.statistics(self.examples)
+            self.model.save_pretrained(temporary)
+            self.state.save(temporary / STATE_FOLDER / "state.json")
+        strategy.barrier()
+        strategy.save(temporary / STATE_FOLDER)
+        strategy.barrier()
+        if strategy.main:
+            self.checkpoints.commit(step)
+            if self.state.best_step == step:
+                self.checkpoints.link("best", step)
+            self.checkpoints.thin(self.recipe.train.keep_last, self.state.best_step)
+        strategy.barrier()
+
+    def _resume(self) -> None:
+        latest = self.checkpoints.latest()
+        if latest is None:
+            return
+        self.state = TrainerState.load(latest / STATE_FOLDER / "state.json")
+        self.strategy.load(latest / STATE_FOLDER)
+
+    def _describe(self, phase: PhaseConfig) -> str:
+        steps = self.planned[self.state.phase]
+        early = f", or until the loss is below {phase.until_loss}" if phase.until_loss else ""
+        return f"phase {self.state.phase + 1}/{len(self.phases)}: stage {phase.stage}, {steps} steps{early}"
