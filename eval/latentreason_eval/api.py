@@ -11,13 +11,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from latentreason.data.sources import SourceFile
 from latentreason.errors import UserError, check_choice
 from latentreason_eval.backends.model import ModelBackend, check_checkpoint, check_thought_mode
 from latentreason_eval.benchmark import Benchmark, benchmark_names, find_benchmark
+from latentreason_eval.check import check_benchmarks
+from latentreason_eval.compare import compare
 from latentreason_eval.evaluation import Evaluation, conditions, parse_sweep
+from latentreason_eval.report.build import report
+from latentreason_eval.rescore import rescore
 from latentreason_eval.rules import AnswerRule, named_rule
 from latentreason_eval.sample import Backend, Sampling
 from latentreason_eval.sources import load_split
+from latentreason_eval.validation import validator
+
+__all__ = [
+    "answer_rule",
+    "benchmark_sources",
+    "check_benchmarks",
+    "compare",
+    "evaluate",
+    "list_benchmarks",
+    "report",
+    "rescore",
+    "validator",
+]
 
 CONTROLS = ("none", "zero", "mean", "noise", "shuffle", "pause")
 
@@ -37,6 +55,19 @@ def list_benchmarks() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def benchmark_sources(name: str) -> list[SourceFile]:
+    """Return the official files of a benchmark, for `latentreason data get`.
+
+    Raises:
+        UserError: no benchmark has this name.
+    """
+    return [
+        SourceFile(str(split.file), split.url, split.sha256)
+        for split in find_benchmark(name).splits.values()
+        if split.url is not None
+    ]
 
 
 def evaluate(

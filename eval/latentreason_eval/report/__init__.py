@@ -1,0 +1,1 @@
+"""Reports: Markdown, one self-contained HTML page, plots."""
