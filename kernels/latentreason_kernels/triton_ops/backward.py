@@ -8,10 +8,16 @@ rowsum(dOut * Out) - dLse, which is how a gradient of the LSE enters at no cost.
 import triton
 import triton.language as tl
 
-from latentreason_kernels.triton_ops.forward import LOG2_E, load_meta, load_rows
+from latentreason_kernels.triton_ops.forward import LOG2_E, load_rows
 from latentreason_kernels.triton_ops.predicate import (
     CHUNK,
-    load_summary,
+    KEY_FIELDS,
+    MIXED_STAGES,
+    QUERY_FIELDS,
+    load_key_summary,
+    load_keys,
+    load_queries,
+    load_query_summary,
     next_run,
     sees,
     tile_class,
@@ -40,8 +46,17 @@ def delta_kernel(
 
 
 @triton.jit
+def load_vector(base, start, length, BLOCK: tl.constexpr, MASKED: tl.constexpr):
+    """BLOCK numbers from `start` on; a FULL tile has no queries beyond `length`."""
+    offsets = start + tl.arange(0, BLOCK)
+    if MASKED:
+        return tl.load(base + offsets, mask=offsets < length, other=0.0)
+    return tl.load(base + offsets)
+
+
+@triton.jit
 def query_step(
-    acc, q, g, lse_log2, delta, q_doc, q_reach, q_group, k_base, v_base, k_stride, v_stride, k_meta,
+    acc, q, g, lse_log2, delta, low, high, own, k_base, v_base, k_stride, v_stride, k_codes,
     tile, k_length, cols, scale_log2,
     DIM: tl.constexpr, BLOCK_K: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -52,11 +67,8 @@ def query_step(
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale_log2
     weights = tl.exp2(scores - lse_log2[:, None])
     if MASKED:
-        k_doc, k_order, k_group = load_meta(k_meta, start, k_length, BLOCK_K)
-        seen = sees(
-            q_doc[:, None], q_reach[:, None], q_group[:, None],
-            k_doc[None, :], k_order[None, :], k_group[None, :],
-        )  # fmt: skip
+        code = load_keys(k_codes, start, BLOCK_K)
+        seen = sees(low[:, None], high[:, None], own[:, None], code[None, :])
         weights = tl.where(seen, weights, 0.0)
     d_weights = tl.dot(g, tl.trans(v), input_precision=PRECISION)
     d_scores = weights * (d_weights - delta[:, None])
@@ -65,9 +77,9 @@ def query_step(
 
 @triton.jit
 def query_gradient_kernel(
-    q, k, v, d_out, lse, delta, dq, q_meta, k_meta, q_summary, k_summary, scale,
+    q, k, v, d_out, lse, delta, dq, q_codes, k_codes, q_summary, k_summary, scale,
     q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl, g_sb, g_sh, g_sl, dq_sb, dq_sh, dq_sl,
-    q_heads, group, q_length, k_length, q_tiles, k_tiles,
+    q_heads, group, q_length, k_length, q_tiles, k_tiles, q_width, k_width,
     DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -85,28 +97,27 @@ def query_gradient_kernel(
     where = row_head.to(tl.int64) * q_length + rows
     lse_log2 = tl.load(lse + where, mask=rows < q_length, other=0.0) * LOG2_E
     row_delta = tl.load(delta + where, mask=rows < q_length, other=0.0)
-    q_doc, q_reach, q_group = load_meta(q_meta + row * 3 * q_length, start, q_length, BLOCK_Q)
-    a, b, c, d, e, f = load_summary(q_summary + row * 6 * q_tiles, q_tile, q_tiles)
+    low, high, own = load_queries(q_codes + row * 3 * q_width, start, q_width, BLOCK_Q)
+    q_row, k_row = q_summary + row * QUERY_FIELDS * q_tiles, k_summary + row * KEY_FIELDS * k_tiles
+    qa, qb, qc, qd, qe, qf, qg = load_query_summary(q_row, q_tile, q_tiles)
     k_base, v_base = k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh
-    k_rows = k_meta + row * 3 * k_length
+    k_rows = k_codes + row * k_width
     acc = tl.zeros([BLOCK_Q, BLOCK_D], dtype=tl.float32)
     index = tl.arange(0, CHUNK)
     for chunk in range(0, k_tiles, CHUNK):
-        ka, kb, kc, kd, ke, kf = load_summary(
-            k_summary + row * 6 * k_tiles, chunk + index, k_tiles
-        )
-        classes = tile_class(a, b, c, d, e, f, ka, kb, kc, kd, ke, kf)
+        ka, kb, kc, kd, ke = load_key_summary(k_row, chunk + index, k_tiles)
+        classes = tile_class(qa, qb, qc, qd, qe, qf, qg, ka, kb, kc, kd, ke)
         first, full_end, mixed_end = next_run(classes, index, 0)
         while first < CHUNK:
             for tile in range(chunk + first, chunk + full_end):
                 acc = query_step(
-                    acc, queries, g, lse_log2, row_delta, q_doc, q_reach, q_group, k_base, v_base,
+                    acc, queries, g, lse_log2, row_delta, low, high, own, k_base, v_base,
                     k_sl, v_sl, k_rows, tile, k_length, cols, scale * LOG2_E,
                     DIM, BLOCK_K, False, PRECISION,
                 )  # fmt: skip
-            for tile in range(chunk + full_end, chunk + mixed_end):
+            for tile in tl.range(chunk + full_end, chunk + mixed_end, num_stages=MIXED_STAGES):
                 acc = query_step(
-                    acc, queries, g, lse_log2, row_delta, q_doc, q_reach, q_group, k_base, v_base,
+                    acc, queries, g, lse_log2, row_delta, low, high, own, k_base, v_base,
                     k_sl, v_sl, k_rows, tile, k_length, cols, scale * LOG2_E,
                     DIM, BLOCK_K, True, PRECISION,
                 )  # fmt: skip
@@ -118,28 +129,24 @@ def query_gradient_kernel(
 
 @triton.jit
 def key_step(
-    dk, dv, k, v, k_doc, k_order, k_group, q_base, g_base, q_stride, g_stride, q_meta, lse, delta,
-    tile, q_length, cols, scale_log2,
+    dk, dv, k, v, code, q_base, g_base, q_stride, g_stride, q_codes, lse, delta,
+    tile, q_length, q_width, cols, scale_log2,
     DIM: tl.constexpr, BLOCK_Q: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Adds one tile of queries to dK (without the factor scale) and dV."""
     start = tile * BLOCK_Q
     q = load_rows(q_base, q_stride, start, q_length, cols, DIM, BLOCK_Q, MASKED)
-    rows = start + tl.arange(0, BLOCK_Q)
-    lse_log2 = tl.load(lse + rows, mask=rows < q_length, other=0.0) * LOG2_E
+    lse_log2 = load_vector(lse, start, q_length, BLOCK_Q, MASKED) * LOG2_E
     # Keys run down, queries across: the weights come out transposed, as both products need them.
     scores = tl.dot(k, tl.trans(q), input_precision=PRECISION) * scale_log2
     weights = tl.exp2(scores - lse_log2[None, :])
     if MASKED:
-        q_doc, q_reach, q_group = load_meta(q_meta, start, q_length, BLOCK_Q)
-        seen = sees(
-            q_doc[None, :], q_reach[None, :], q_group[None, :],
-            k_doc[:, None], k_order[:, None], k_group[:, None],
-        )  # fmt: skip
+        low, high, own = load_queries(q_codes, start, q_width, BLOCK_Q)
+        seen = sees(low[None, :], high[None, :], own[None, :], code[:, None])
         weights = tl.where(seen, weights, 0.0)
     g = load_rows(g_base, g_stride, start, q_length, cols, DIM, BLOCK_Q, MASKED)
     dv = tl.dot(weights.to(g.dtype), g, dv, input_precision=PRECISION)
-    row_delta = tl.load(delta + rows, mask=rows < q_length, other=0.0)
+    row_delta = load_vector(delta, start, q_length, BLOCK_Q, MASKED)
     d_weights = tl.dot(v, tl.trans(g), input_precision=PRECISION)
     d_scores = weights * (d_weights - row_delta[None, :])
     dk = tl.dot(d_scores.to(q.dtype), q, dk, input_precision=PRECISION)
@@ -148,9 +155,9 @@ def key_step(
 
 @triton.jit
 def key_gradient_kernel(
-    q, k, v, d_out, lse, delta, dk, dv, q_meta, k_meta, q_summary, k_summary, scale,
+    q, k, v, d_out, lse, delta, dk, dv, q_codes, k_codes, q_summary, k_summary, scale,
     q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl, g_sb, g_sh, g_sl, dk_sb, dk_sh, dk_sl,
-    k_heads, group, q_length, k_length, q_tiles, k_tiles,
+    k_heads, group, q_length, k_length, q_tiles, k_tiles, q_width, k_width,
     DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -162,15 +169,16 @@ def key_gradient_kernel(
     cols = tl.arange(0, BLOCK_D)
     keys = load_rows(k + row * k_sb + k_head * k_sh, k_sl, start, k_length, cols, DIM, BLOCK_K, True)
     values = load_rows(v + row * v_sb + k_head * v_sh, v_sl, start, k_length, cols, DIM, BLOCK_K, True)  # fmt: skip
-    k_doc, k_order, k_group = load_meta(k_meta + row * 3 * k_length, start, k_length, BLOCK_K)
-    ka, kb, kc, kd, ke, kf = load_summary(k_summary + row * 6 * k_tiles, k_tile, k_tiles)
-    q_rows = q_meta + row * 3 * q_length
+    code = load_keys(k_codes + row * k_width, start, BLOCK_K)
+    q_row, k_row = q_summary + row * QUERY_FIELDS * q_tiles, k_summary + row * KEY_FIELDS * k_tiles
+    ka, kb, kc, kd, ke = load_key_summary(k_row, k_tile, k_tiles)
+    q_rows = q_codes + row * 3 * q_width
     d_keys = tl.zeros([BLOCK_K, BLOCK_D], dtype=tl.float32)
     d_values = tl.zeros([BLOCK_K, BLOCK_D], dtype=tl.float32)
     index = tl.arange(0, CHUNK)
     for chunk in range(0, q_tiles, CHUNK):
-        a, b, c, d, e, f = load_summary(q_summary + row * 6 * q_tiles, chunk + index, q_tiles)
-        classes = tile_class(a, b, c, d, e, f, ka, kb, kc, kd, ke, kf)
+        qa, qb, qc, qd, qe, qf, qg = load_query_summary(q_row, chunk + index, q_tiles)
+        classes = tile_class(qa, qb, qc, qd, qe, qf, qg, ka, kb, kc, kd, ke)
         first, full_end, mixed_end = next_run(classes, index, 0)
         while first < CHUNK:
             for member in range(group):
@@ -179,14 +187,14 @@ def key_gradient_kernel(
                 logs = (row * k_heads * group + head) * q_length
                 for tile in range(chunk + first, chunk + full_end):
                     d_keys, d_values = key_step(
-                        d_keys, d_values, keys, values, k_doc, k_order, k_group, q_base, g_base,
-                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, cols,
+                        d_keys, d_values, keys, values, code, q_base, g_base,
+                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, q_width, cols,
                         scale * LOG2_E, DIM, BLOCK_Q, False, PRECISION,
                     )  # fmt: skip
-                for tile in range(chunk + full_end, chunk + mixed_end):
+                for tile in tl.range(chunk + full_end, chunk + mixed_end, num_stages=MIXED_STAGES):
                     d_keys, d_values = key_step(
-                        d_keys, d_values, keys, values, k_doc, k_order, k_group, q_base, g_base,
-                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, cols,
+                        d_keys, d_values, keys, values, code, q_base, g_base,
+                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, q_width, cols,
                         scale * LOG2_E, DIM, BLOCK_Q, True, PRECISION,
                     )  # fmt: skip
             first, full_end, mixed_end = next_run(classes, index, mixed_end)

@@ -10,13 +10,14 @@ import triton
 import triton.language as tl
 
 from latentreason_kernels.triton_ops.forward import LOG2_E, NEG_INF, attend_tiles, finish
+from latentreason_kernels.triton_ops.predicate import INT_MAX, INT_MIN, KEY_FIELDS, QUERY_FIELDS
 
 
 @triton.jit
 def decode_kernel(
-    q, k, v, part_out, part_lse, q_meta, k_meta, q_summary, k_summary, scale,
+    q, k, v, part_out, part_lse, q_codes, k_codes, q_summary, k_summary, scale,
     q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl,
-    batch, k_heads, group, q_length, k_length, k_tiles, tiles_per_split,
+    batch, k_heads, group, q_length, k_length, k_tiles, tiles_per_split, q_width, k_width,
     DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -32,16 +33,16 @@ def decode_kernel(
     inside = real[:, None] & (cols < DIM)[None, :]
     from_q = q + row * q_sb + heads * q_sh + query.to(tl.int64) * q_sl
     queries = tl.load(from_q[:, None] + cols[None, :], mask=inside, other=0.0)
-    meta = q_meta + row * 3 * q_length
-    q_doc = tl.load(meta + query, mask=real, other=-1)
-    q_reach = tl.load(meta + q_length + query, mask=real, other=0)
-    q_group = tl.load(meta + 2 * q_length + query, mask=real, other=0)
+    codes = q_codes + row * 3 * q_width
+    low = tl.load(codes + query, mask=real, other=INT_MAX)
+    high = tl.load(codes + q_width + query, mask=real, other=INT_MIN)
+    own = tl.load(codes + 2 * q_width + query, mask=real, other=-1)
     first = split * tiles_per_split
     acc, top, total = attend_tiles(
-        queries, q_doc, q_reach, q_group, q_summary + row * 6, 0, 1,
-        k_summary + row * 6 * k_tiles, k_tiles, first, min(first + tiles_per_split, k_tiles),
+        queries, low, high, own, q_summary + row * QUERY_FIELDS, 0, 1,
+        k_summary + row * KEY_FIELDS * k_tiles, k_tiles, first, min(first + tiles_per_split, k_tiles),
         k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh, k_sl, v_sl,
-        k_meta + row * 3 * k_length, k_length, cols, scale * LOG2_E,
+        k_codes + row * k_width, k_length, cols, scale * LOG2_E,
         DIM, BLOCK_Q, BLOCK_K, PRECISION,
     )  # fmt: skip
     result, log = finish(acc, top, total)

@@ -10,7 +10,13 @@ import triton.language as tl
 
 from latentreason_kernels.triton_ops.predicate import (
     CHUNK,
-    load_summary,
+    KEY_FIELDS,
+    MIXED_STAGES,
+    QUERY_FIELDS,
+    load_key_summary,
+    load_keys,
+    load_queries,
+    load_query_summary,
     next_run,
     sees,
     tile_class,
@@ -36,19 +42,8 @@ def load_rows(base, stride, start, length, cols, DIM: tl.constexpr, BLOCK: tl.co
 
 
 @triton.jit
-def load_meta(base, start, length, BLOCK: tl.constexpr):
-    """doc, order or reach, group of BLOCK tokens; padding beyond `length`."""
-    offsets = start + tl.arange(0, BLOCK)
-    inside = offsets < length
-    doc = tl.load(base + offsets, mask=inside, other=-1)
-    at = tl.load(base + length + offsets, mask=inside, other=0)
-    group = tl.load(base + 2 * length + offsets, mask=inside, other=0)
-    return doc, at, group
-
-
-@triton.jit
 def softmax_step(
-    acc, top, total, q, q_doc, q_reach, q_group, k_base, v_base, k_stride, v_stride, k_meta,
+    acc, top, total, q, low, high, own, k_base, v_base, k_stride, v_stride, k_codes,
     tile, k_length, cols, scale_log2,
     DIM: tl.constexpr, BLOCK_K: tl.constexpr, MASKED: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -57,11 +52,8 @@ def softmax_step(
     k = load_rows(k_base, k_stride, start, k_length, cols, DIM, BLOCK_K, MASKED)
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale_log2
     if MASKED:
-        k_doc, k_order, k_group = load_meta(k_meta, start, k_length, BLOCK_K)
-        seen = sees(
-            q_doc[:, None], q_reach[:, None], q_group[:, None],
-            k_doc[None, :], k_order[None, :], k_group[None, :],
-        )  # fmt: skip
+        code = load_keys(k_codes, start, BLOCK_K)
+        seen = sees(low[:, None], high[:, None], own[:, None], code[None, :])
         scores = tl.where(seen, scores, NEG_INF)
     new_top = tl.maximum(top, tl.max(scores, axis=1))
     # A row that has seen nothing yet keeps -inf; subtracting it from itself would be NaN.
@@ -77,32 +69,32 @@ def softmax_step(
 
 @triton.jit
 def attend_tiles(
-    q, q_doc, q_reach, q_group, q_summary, q_tile, q_tiles, k_summary, k_tiles, first_tile, last_tile,
-    k_base, v_base, k_stride, v_stride, k_meta, k_length, cols, scale_log2,
+    q, low, high, own, q_summary, q_tile, q_tiles, k_summary, k_tiles, first_tile, last_tile,
+    k_base, v_base, k_stride, v_stride, k_codes, k_length, cols, scale_log2,
     DIM: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Online softmax of one tile of queries over key tiles first_tile..last_tile-1."""
     acc = tl.zeros([BLOCK_Q, cols.shape[0]], dtype=tl.float32)
     top = tl.full([BLOCK_Q], NEG_INF, dtype=tl.float32)
     total = tl.zeros([BLOCK_Q], dtype=tl.float32)
-    a, b, c, d, e, f = load_summary(q_summary, q_tile, q_tiles)
+    qa, qb, qc, qd, qe, qf, qg = load_query_summary(q_summary, q_tile, q_tiles)
     index = tl.arange(0, CHUNK)
     for chunk in range(first_tile, last_tile, CHUNK):
-        ka, kb, kc, kd, ke, kf = load_summary(k_summary, chunk + index, k_tiles)
-        classes = tile_class(a, b, c, d, e, f, ka, kb, kc, kd, ke, kf)
+        ka, kb, kc, kd, ke = load_key_summary(k_summary, chunk + index, k_tiles)
+        classes = tile_class(qa, qb, qc, qd, qe, qf, qg, ka, kb, kc, kd, ke)
         classes = tl.where(chunk + index < last_tile, classes, 0)
         first, full_end, mixed_end = next_run(classes, index, 0)
         while first < CHUNK:
             for tile in range(chunk + first, chunk + full_end):
                 acc, top, total = softmax_step(
-                    acc, top, total, q, q_doc, q_reach, q_group, k_base, v_base, k_stride,
-                    v_stride, k_meta, tile, k_length, cols, scale_log2,
+                    acc, top, total, q, low, high, own, k_base, v_base, k_stride,
+                    v_stride, k_codes, tile, k_length, cols, scale_log2,
                     DIM, BLOCK_K, False, PRECISION,
                 )  # fmt: skip
-            for tile in range(chunk + full_end, chunk + mixed_end):
+            for tile in tl.range(chunk + full_end, chunk + mixed_end, num_stages=MIXED_STAGES):
                 acc, top, total = softmax_step(
-                    acc, top, total, q, q_doc, q_reach, q_group, k_base, v_base, k_stride,
-                    v_stride, k_meta, tile, k_length, cols, scale_log2,
+                    acc, top, total, q, low, high, own, k_base, v_base, k_stride,
+                    v_stride, k_codes, tile, k_length, cols, scale_log2,
                     DIM, BLOCK_K, True, PRECISION,
                 )  # fmt: skip
             first, full_end, mixed_end = next_run(classes, index, mixed_end)
@@ -120,9 +112,9 @@ def finish(acc, top, total):
 
 @triton.jit
 def forward_kernel(
-    q, k, v, out, lse, q_meta, k_meta, q_summary, k_summary, scale,
+    q, k, v, out, lse, q_codes, k_codes, q_summary, k_summary, scale,
     q_sb, q_sh, q_sl, k_sb, k_sh, k_sl, v_sb, v_sh, v_sl, o_sb, o_sh, o_sl,
-    q_heads, group, q_length, k_length, q_tiles, k_tiles,
+    q_heads, group, q_length, k_length, q_tiles, k_tiles, q_width, k_width,
     DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -137,12 +129,12 @@ def forward_kernel(
     cols = tl.arange(0, BLOCK_D)
     q_base = q + row * q_sb + head * q_sh
     queries = load_rows(q_base, q_sl, start, q_length, cols, DIM, BLOCK_Q, True)
-    q_doc, q_reach, q_group = load_meta(q_meta + row * 3 * q_length, start, q_length, BLOCK_Q)
+    low, high, own = load_queries(q_codes + row * 3 * q_width, start, q_width, BLOCK_Q)
     acc, top, total = attend_tiles(
-        queries, q_doc, q_reach, q_group, q_summary + row * 6 * q_tiles, tile, q_tiles,
-        k_summary + row * 6 * k_tiles, k_tiles, 0, k_tiles,
+        queries, low, high, own, q_summary + row * QUERY_FIELDS * q_tiles, tile, q_tiles,
+        k_summary + row * KEY_FIELDS * k_tiles, k_tiles, 0, k_tiles,
         k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh, k_sl, v_sl,
-        k_meta + row * 3 * k_length, k_length, cols, scale * LOG2_E,
+        k_codes + row * k_width, k_length, cols, scale * LOG2_E,
         DIM, BLOCK_Q, BLOCK_K, PRECISION,
     )  # fmt: skip
     result, log = finish(acc, top, total)

@@ -41,6 +41,7 @@ def _options(config: Config, q: torch.Tensor, **more: Any) -> dict[str, Any]:
         "DIM": q.shape[-1],
         "BLOCK_D": padded_dim(q.shape[-1]),
         "PRECISION": "ieee" if q.dtype == torch.float32 else "tf32",
+        "enable_fp_fusion": True,
         "num_warps": config.warps,
         "num_stages": config.stages,
         **more,
@@ -90,7 +91,8 @@ def _forward(
     queries, keys = query_tiles(visibility, config.block_q), key_tiles(visibility, config.block_k)
     batch, heads, q_length, _ = q.shape
     sizes = (heads, heads // k.shape[1], q_length, k.shape[2], queries.count, keys.count)
-    tensors = (q, k, v, out, lse, queries.meta, keys.meta, queries.summary, keys.summary)
+    sizes += (queries.width, keys.width)
+    tensors = (q, k, v, out, lse, queries.codes, keys.codes, queries.summary, keys.summary)
     options = _options(config, q, BLOCK_Q=config.block_q, BLOCK_K=config.block_k)
     grid = (queries.count * batch * heads,)
     forward_kernel[grid](*tensors, scale, *_strides(q, k, v, out), *sizes, **options)
@@ -114,8 +116,9 @@ def _decode(
     splits, per_split = split_keys(keys.count, batch * k_heads, q.device)
     part_out = torch.empty(splits, *q.shape, dtype=torch.float32, device=q.device)
     part_lse = torch.empty(splits, *lse.shape, dtype=torch.float32, device=q.device)
-    tensors = (q, k, v, part_out, part_lse, queries.meta, keys.meta, queries.summary, keys.summary)
+    tensors = (q, k, v, part_out, part_lse, queries.codes, keys.codes, queries.summary, keys.summary)
     sizes = (batch, k_heads, heads // k_heads, q_length, k_length, keys.count, per_split)
+    sizes += (queries.width, keys.width)
     options = _options(config, q, BLOCK_Q=rows, BLOCK_K=config.block_k)
     grid = (splits, batch * k_heads)
     decode_kernel[grid](*tensors, scale, *_strides(q, k, v), *sizes, **options)
@@ -172,18 +175,18 @@ def backward(
 
     def queries_kernel(config: Config) -> None:
         a, b = query_tiles(visibility, config.block_q), key_tiles(visibility, config.block_k)
-        sizes = (heads, heads // k_heads, q.shape[2], k.shape[2], a.count, b.count)
+        sizes = (heads, heads // k_heads, q.shape[2], k.shape[2], a.count, b.count, a.width, b.width)
         query_gradient_kernel[(a.count * q.shape[0] * heads,)](
-            *common, dq, a.meta, b.meta, a.summary, b.summary, scale,
+            *common, dq, a.codes, b.codes, a.summary, b.summary, scale,
             *_strides(q, k, v, d_out, dq), *sizes,
             **_options(config, q, BLOCK_Q=config.block_q, BLOCK_K=config.block_k),
         )  # fmt: skip
 
     def keys_kernel(config: Config) -> None:
         a, b = query_tiles(visibility, config.block_q), key_tiles(visibility, config.block_k)
-        sizes = (k_heads, heads // k_heads, q.shape[2], k.shape[2], a.count, b.count)
+        sizes = (k_heads, heads // k_heads, q.shape[2], k.shape[2], a.count, b.count, a.width, b.width)
         key_gradient_kernel[(b.count * q.shape[0] * k_heads,)](
-            *common, dk, dv, a.meta, b.meta, a.summary, b.summary, scale,
+            *common, dk, dv, a.codes, b.codes, a.summary, b.summary, scale,
             *_strides(q, k, v, d_out, dk), *sizes,
             **_options(config, q, BLOCK_Q=config.block_q, BLOCK_K=config.block_k),
         )  # fmt: skip

@@ -1,6 +1,7 @@
-"""Six integers per tile of tokens, O(L / tile), from one small kernel.
+"""A few integers per tile of tokens, O(L / tile), from one small kernel for each side.
 
-Shapes: B rows, L tokens, T = ceil(L / tile) tiles. meta (B, 3, L) int32, summary (B, 6, T) int32.
+Shapes: B rows, L tokens, T = ceil(L / tile) tiles. codes (B, 1 or 3, W) int32, summary
+(B, KEY_FIELDS or QUERY_FIELDS, T) int32.
 """
 
 from __future__ import annotations
@@ -11,34 +12,48 @@ import torch
 import triton
 import triton.language as tl
 
-from latentreason_kernels.tokens import Tokens
-from latentreason_kernels.triton_ops.predicate import INT_MAX, INT_MIN
+from latentreason_kernels.triton_ops.codes import key_codes, query_codes
+from latentreason_kernels.triton_ops.predicate import (
+    INT_MAX,
+    INT_MIN,
+    KEY_FIELDS,
+    QUERY_FIELDS,
+    load_keys,
+    load_queries,
+)
 from latentreason_kernels.visibility import Visibility
 
 
 @triton.jit
-def summarise_kernel(meta, out, length, tiles, TILE: tl.constexpr, KEYS: tl.constexpr):
-    """One program per tile: ranges of doc, of order (KEYS) or reach, and of group."""
+def key_summary_kernel(codes, out, width, tiles, TILE: tl.constexpr):
+    """KEY_FIELDS of one tile. Grid (T, B)."""
     tile = tl.program_id(0)
     row = tl.program_id(1).to(tl.int64)
-    offsets = tile * TILE + tl.arange(0, TILE)
-    inside = offsets < length
-    base = meta + row * 3 * length
-    doc = tl.load(base + offsets, mask=inside, other=-1)
-    at = tl.load(base + length + offsets, mask=inside, other=0)
-    group = tl.load(base + 2 * length + offsets, mask=inside, other=0)
-    real = doc >= 0
-    counted = real & (group == 0) if KEYS else real
-    # Public queries count in the group range as 0, which makes a tile that holds any not full for
-    # private keys; public keys do not, since order alone decides for them.
-    grouped = real & (group > 0) if KEYS else real
-    where = out + row * 6 * tiles + tile
-    tl.store(where, tl.min(doc, axis=0))
-    tl.store(where + tiles, tl.max(doc, axis=0))
-    tl.store(where + 2 * tiles, tl.min(tl.where(counted, at, INT_MAX), axis=0))
-    tl.store(where + 3 * tiles, tl.max(tl.where(counted, at, INT_MIN), axis=0))
-    tl.store(where + 4 * tiles, tl.min(tl.where(grouped, group, INT_MAX), axis=0))
-    tl.store(where + 5 * tiles, tl.max(tl.where(grouped, group, INT_MIN), axis=0))
+    code = load_keys(codes + row * width, tile * TILE, TILE)
+    public, private = code >= 0, code <= -3
+    where = out + row * KEY_FIELDS * tiles + tile
+    tl.store(where, tl.min(tl.where(public, code, INT_MAX), axis=0))
+    tl.store(where + tiles, tl.max(tl.where(public, code, INT_MIN), axis=0))
+    tl.store(where + 2 * tiles, tl.min(tl.where(private, code, INT_MAX), axis=0))
+    tl.store(where + 3 * tiles, tl.max(tl.where(private, code, INT_MIN), axis=0))
+    tl.store(where + 4 * tiles, tl.min(tl.where(code == -2, 0, 1), axis=0))
+
+
+@triton.jit
+def query_summary_kernel(codes, out, width, tiles, TILE: tl.constexpr):
+    """QUERY_FIELDS of one tile. Grid (T, B)."""
+    tile = tl.program_id(0)
+    row = tl.program_id(1).to(tl.int64)
+    low, high, own = load_queries(codes + row * 3 * width, tile * TILE, width, TILE)
+    private = own != -1
+    where = out + row * QUERY_FIELDS * tiles + tile
+    tl.store(where, tl.min(low, axis=0))
+    tl.store(where + tiles, tl.max(low, axis=0))
+    tl.store(where + 2 * tiles, tl.min(high, axis=0))
+    tl.store(where + 3 * tiles, tl.max(high, axis=0))
+    tl.store(where + 4 * tiles, tl.min(tl.where(private, own, INT_MAX), axis=0))
+    tl.store(where + 5 * tiles, tl.max(tl.where(private, own, INT_MIN), axis=0))
+    tl.store(where + 6 * tiles, tl.min(tl.where(private, 1, 0), axis=0))
 
 
 @dataclass(frozen=True)
@@ -46,36 +61,44 @@ class Tiles:
     """What a kernel reads of one side of a visibility.
 
     Attributes:
-        meta: (B, 3, L) int32: doc, order (keys) or reach (queries), group.
-        summary: (B, 6, T) int32, see `predicate`.
+        codes: (B, 1, Wk) or (B, 3, Wq) int32, see `codes`.
+        summary: (B, fields, T) int32, see `predicate`.
         count: T.
+        width: W, numbers in a row of codes.
     """
 
-    meta: torch.Tensor
+    codes: torch.Tensor
     summary: torch.Tensor
     count: int
+    width: int
 
 
 def query_tiles(visibility: Visibility, tile: int) -> Tiles:
-    """Metadata and summaries of the queries, computed once per visibility and tile size."""
-    return visibility.fact(("query_tiles", tile), lambda: _tiles(visibility, tile, keys=False))
+    """Codes and summaries of the queries, computed once per visibility and tile size."""
+    codes = visibility.fact("query_codes", lambda: query_codes(visibility))
+    return visibility.fact(
+        ("query_tiles", tile),
+        lambda: _tiles(
+            codes, visibility.queries.length, tile, query_summary_kernel, QUERY_FIELDS.value
+        ),
+    )
 
 
 def key_tiles(visibility: Visibility, tile: int) -> Tiles:
-    """Metadata and summaries of the keys, computed once per visibility and tile size."""
-    return visibility.fact(("key_tiles", tile), lambda: _tiles(visibility, tile, keys=True))
+    """Codes and summaries of the keys, computed once per visibility and tile size."""
+    codes = visibility.fact("key_codes", lambda: key_codes(visibility))
+    return visibility.fact(
+        ("key_tiles", tile),
+        lambda: _tiles(codes, visibility.keys.length, tile, key_summary_kernel, KEY_FIELDS.value),
+    )
 
 
-def _tiles(visibility: Visibility, tile: int, *, keys: bool) -> Tiles:
-    tokens = visibility.keys if keys else visibility.queries
-    meta = visibility.fact(("meta", keys), lambda: _meta(tokens, keys))
-    count = triton.cdiv(tokens.length, tile)
-    summary = torch.empty(tokens.batch, 6, count, dtype=torch.int32, device=meta.device)
-    if count and tokens.batch:
-        grid = (count, tokens.batch)
-        summarise_kernel[grid](meta, summary, tokens.length, count, TILE=tile, KEYS=keys)
-    return Tiles(meta, summary, count)
-
-
-def _meta(tokens: Tokens, keys: bool) -> torch.Tensor:
-    return torch.stack([tokens.doc, tokens.order if keys else tokens.reach, tokens.group], dim=1)
+def _tiles(
+    codes: torch.Tensor, length: int, tile: int, kernel: triton.JITFunction, fields: int
+) -> Tiles:
+    batch, _, width = codes.shape
+    count = triton.cdiv(length, tile)
+    summary = torch.empty(batch, fields, count, dtype=torch.int32, device=codes.device)
+    if count and batch:
+        kernel[(count, batch)](codes, summary, width, count, TILE=tile)
+    return Tiles(codes, summary, count, width)
