@@ -13,7 +13,12 @@ from typing import Any
 
 from latentreason.data.sources import SourceFile
 from latentreason.errors import UserError, check_choice
-from latentreason_eval.backends.model import ModelBackend, check_checkpoint, check_thought_mode
+from latentreason_eval.backends.model import (
+    ModelBackend,
+    check_checkpoint,
+    check_thought_mode,
+    rank_device,
+)
 from latentreason_eval.benchmark import Benchmark, benchmark_names, find_benchmark
 from latentreason_eval.check import check_benchmarks
 from latentreason_eval.compare import compare
@@ -216,7 +221,7 @@ def _model_backend(
     if model is None:
         import latentreason
 
-        model = latentreason.load(checkpoint, device=device, dtype=dtype)
+        model = latentreason.load(checkpoint, device=rank_device(device), dtype=dtype)
     return ModelBackend(model, batch_size, checkpoint)
 
 

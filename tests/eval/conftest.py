@@ -99,3 +99,39 @@ def data_root() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("LATENTREASON_DATA names no folder with the benchmark files")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny random checkpoint of every registered method, by name, for state tracking."""
+    import torch
+
+    from latentreason.backbones import build_backbone
+    from latentreason.config import ModelConfig, SplitConfig, TokenizerConfig
+    from latentreason.data import load_split
+    from latentreason.registry import METHODS, model_class, settings_class
+
+    split = SplitConfig(generator="state_tracking", size=200, options={"num_maps": 3})
+    examples = load_split(split)
+    texts = [text for e in examples for text in (e.question, *e.steps, e.answer, "###", "\n")]
+    config = ModelConfig(
+        config={"model_type": "gpt2", "n_layer": 2, "n_head": 2, "n_embd": 32, "n_positions": 128},
+        tokenizer=TokenizerConfig(kind="word"),
+    )
+    folder = tmp_path_factory.mktemp("checkpoints")
+    found = {}
+    for number, (name, entry) in enumerate(METHODS.items()):
+        torch.manual_seed(number)
+        backbone, tokenizer = build_backbone(config, texts)
+        # Random answers differ from question to question only if the logits are far from flat.
+        for parameter in backbone.parameters():
+            if parameter.dim() > 1:
+                parameter.data.mul_(6)
+        settings = settings_class(name)(name=name, **entry.preset)
+        settings.max_new_tokens = 6
+        model = model_class(name).create(settings, backbone, tokenizer)
+        model.set_stage(3)
+        model.statistics(examples)
+        model.save_pretrained(folder / name)
+        found[name] = folder / name
+    return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latentreason.errors import MissingFileError, UserError, check_choice
+from latentreason_eval import distributed
 from latentreason_eval.sample import Question, Sample, Sampling
 
 
@@ -88,6 +89,17 @@ def generate_arguments(questions: Sequence[Question], sampling: Sampling) -> dic
     if sampling.thought_mode == "shuffle":
         arguments["donors"] = [question.donor for question in questions]
     return arguments
+
+
+def rank_device(device: str | None) -> str | None:
+    """Return the device to load on: under torchrun every rank takes a GPU of its own."""
+    if device is not None or distributed.rank_and_size()[1] == 1:
+        return device
+    import os
+
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else None
 
 
 def check_checkpoint(checkpoint: str) -> None:

@@ -12,9 +12,9 @@ from fractions import Fraction
 
 _UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
 # A minus is a sign only where it cannot be the operator of "16-3" or the hyphen of "covid-19".
-_SIGN = r"(?:(?<![\w)\]}.%])[-+])?"
+_SIGN = r"(?:(?<![\w)\]}.%])[-+](?!\s))?"
 _NUMBER = re.compile(
-    rf"(?P<sign>{_SIGN})\s?[$€£]?\s?(?P<sign2>-)?"
+    rf"(?P<sign>{_SIGN})(?:[$€£]\s?(?P<sign2>-)?)?"
     rf"(?:\\frac\{{(?P<n>-?{_UNSIGNED})\}}\{{(?P<d>{_UNSIGNED})\}}"
     rf"|(?:(?P<whole>\d+)\s+)?(?P<num>{_UNSIGNED})\s?/\s?(?P<den>\d[\d,]*(?:\.\d+)?)(?!\s?/|\d)"
     rf"|(?P<plain>{_UNSIGNED}))"

@@ -78,8 +78,9 @@ def _others(
     final: Counter[tuple[int, int]] = Counter()
     for (voters, ties), ways in states.items():
         for drawn in range(min(silent, size - voters) + 1):
-            # However many gave no answer, together they are one voter.
-            tied = none_votes and drawn > 0 and votes == 1
+            # However many gave no answer, together they are one voter; but the more they are, the
+            # likelier one of them is seen first, and the first seen wins a tie.
+            tied = drawn if none_votes and votes == 1 else 0
             final[voters + drawn, ties + tied] += ways * comb(silent, drawn)
     return [(voters, ties, ways) for (voters, ties), ways in final.items()]
 
