@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,9 @@ def variants(quick: bool) -> Iterator[Variant]:
         for dim in dims:
             for dtype in dtypes:
                 options = configs.candidates(kernel, dim, dtype)
+                if kernel == "decode":
+                    rows = configs.DECODE_ROWS
+                    options = tuple(replace(c, block_q=size) for c in options for size in rows)
                 for config in options if not quick else options[:2]:
                     yield Variant(kernel, dim, DTYPES[dtype], config)
 

@@ -71,7 +71,7 @@ def test_flex_refuses_to_train_on_cpu():
 @pytest.mark.parametrize("backend", ["naive", "sdpa"])
 @pytest.mark.parametrize("name", ["causal", "ladir_training", "packed", "left_padded"])
 def test_low_precision_rounds_no_worse_than_torch(name, backend, dtype):
-    """Error of the backend <= 2 x the error of SDPA in the same dtype + 2 ulp of the largest out."""
+    """Error of the backend <= 2 x that of SDPA in the same dtype + 2 ulp of the largest output."""
     case = CASES[name]()
     q, k, v, _ = inputs(case.visibility, dim=32, dtype=dtype)
     exact, _ = dense_reference(q, k, v, case.truth)

@@ -92,7 +92,9 @@ def query_gradient_kernel(
     start = q_tile * BLOCK_Q
     cols = tl.arange(0, BLOCK_D)
     rows = start + tl.arange(0, BLOCK_Q)
-    queries = load_rows(q + row * q_sb + head * q_sh, q_sl, start, q_length, cols, DIM, BLOCK_Q, True)
+    queries = load_rows(
+        q + row * q_sb + head * q_sh, q_sl, start, q_length, cols, DIM, BLOCK_Q, True
+    )
     g = load_rows(d_out + row * g_sb + head * g_sh, g_sl, start, q_length, cols, DIM, BLOCK_Q, True)
     where = row_head.to(tl.int64) * q_length + rows
     lse_log2 = tl.load(lse + where, mask=rows < q_length, other=0.0) * LOG2_E
@@ -167,8 +169,9 @@ def key_gradient_kernel(
     row, k_head = (row_head // k_heads).to(tl.int64), (row_head % k_heads).to(tl.int64)
     start = k_tile * BLOCK_K
     cols = tl.arange(0, BLOCK_D)
-    keys = load_rows(k + row * k_sb + k_head * k_sh, k_sl, start, k_length, cols, DIM, BLOCK_K, True)
-    values = load_rows(v + row * v_sb + k_head * v_sh, v_sl, start, k_length, cols, DIM, BLOCK_K, True)  # fmt: skip
+    k_base, v_base = k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh
+    keys = load_rows(k_base, k_sl, start, k_length, cols, DIM, BLOCK_K, True)
+    values = load_rows(v_base, v_sl, start, k_length, cols, DIM, BLOCK_K, True)
     code = load_keys(k_codes + row * k_width, start, BLOCK_K)
     q_row, k_row = q_summary + row * QUERY_FIELDS * q_tiles, k_summary + row * KEY_FIELDS * k_tiles
     ka, kb, kc, kd, ke = load_key_summary(k_row, k_tile, k_tiles)
@@ -176,28 +179,28 @@ def key_gradient_kernel(
     d_keys = tl.zeros([BLOCK_K, BLOCK_D], dtype=tl.float32)
     d_values = tl.zeros([BLOCK_K, BLOCK_D], dtype=tl.float32)
     index = tl.arange(0, CHUNK)
-    for chunk in range(0, q_tiles, CHUNK):
-        qa, qb, qc, qd, qe, qf, qg = load_query_summary(q_row, chunk + index, q_tiles)
-        classes = tile_class(qa, qb, qc, qd, qe, qf, qg, ka, kb, kc, kd, ke)
-        first, full_end, mixed_end = next_run(classes, index, 0)
-        while first < CHUNK:
-            for member in range(group):
-                head = k_head * group + member
-                q_base, g_base = q + row * q_sb + head * q_sh, d_out + row * g_sb + head * g_sh
-                logs = (row * k_heads * group + head) * q_length
+    for member in range(group):
+        head = k_head * group + member
+        q_base, g_base = q + row * q_sb + head * q_sh, d_out + row * g_sb + head * g_sh
+        logs = (row * k_heads * group + head) * q_length
+        for chunk in range(0, q_tiles, CHUNK):
+            qa, qb, qc, qd, qe, qf, qg = load_query_summary(q_row, chunk + index, q_tiles)
+            classes = tile_class(qa, qb, qc, qd, qe, qf, qg, ka, kb, kc, kd, ke)
+            first, full_end, mixed_end = next_run(classes, index, 0)
+            while first < CHUNK:
                 for tile in range(chunk + first, chunk + full_end):
                     d_keys, d_values = key_step(
-                        d_keys, d_values, keys, values, code, q_base, g_base,
-                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, q_width, cols,
-                        scale * LOG2_E, DIM, BLOCK_Q, False, PRECISION,
+                        d_keys, d_values, keys, values, code, q_base, g_base, q_sl, g_sl, q_rows,
+                        lse + logs, delta + logs, tile, q_length, q_width, cols, scale * LOG2_E,
+                        DIM, BLOCK_Q, False, PRECISION,
                     )  # fmt: skip
                 for tile in tl.range(chunk + full_end, chunk + mixed_end, num_stages=MIXED_STAGES):
                     d_keys, d_values = key_step(
-                        d_keys, d_values, keys, values, code, q_base, g_base,
-                        q_sl, g_sl, q_rows, lse + logs, delta + logs, tile, q_length, q_width, cols,
-                        scale * LOG2_E, DIM, BLOCK_Q, True, PRECISION,
+                        d_keys, d_values, keys, values, code, q_base, g_base, q_sl, g_sl, q_rows,
+                        lse + logs, delta + logs, tile, q_length, q_width, cols, scale * LOG2_E,
+                        DIM, BLOCK_Q, True, PRECISION,
                     )  # fmt: skip
-            first, full_end, mixed_end = next_run(classes, index, mixed_end)
+                first, full_end, mixed_end = next_run(classes, index, mixed_end)
     rows = start + tl.arange(0, BLOCK_K)
     where = row * dk_sb + k_head * dk_sh + rows.to(tl.int64)[:, None] * dk_sl + cols[None, :]
     inside = (rows < k_length)[:, None] & (cols < DIM)[None, :]

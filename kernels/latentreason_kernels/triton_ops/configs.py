@@ -12,7 +12,7 @@ import torch
 
 KERNELS = ("forward", "decode", "key_gradient", "query_gradient")
 DECODE_QUERIES = 16  # the decode kernel serves at most so many queries (of one head)
-DECODE_ROWS = 64  # and at most so many rows, query heads of a key head times queries
+DECODE_ROWS = (16, 64)  # rows of its tile: query heads of a key head times queries, rounded up
 DECODE_KEYS = 512  # below so many keys splitting them gains nothing
 
 
@@ -26,27 +26,28 @@ class Config:
     stages: int
 
 
-# By padded head dim. Backward accumulates two tiles, so its tiles are smaller.
+# By padded head dim. Chosen so that nothing spills up to 128 (benchmarks/compile_report.py); which
+# of a list is fastest is for tuning on a GPU to say.
 _TABLE: dict[str, dict[int, tuple[Config, ...]]] = {
     "forward": {
-        64: (Config(128, 64, 4, 3), Config(128, 128, 8, 3), Config(64, 64, 4, 3)),
-        128: (Config(128, 64, 8, 3), Config(128, 128, 8, 2), Config(64, 64, 4, 3)),
-        256: (Config(64, 64, 4, 2), Config(64, 32, 4, 2)),
+        64: (Config(128, 64, 8, 3), Config(128, 128, 8, 2), Config(64, 64, 4, 2)),
+        128: (Config(128, 64, 8, 3), Config(128, 32, 8, 3)),
+        256: (Config(64, 32, 8, 2),),
     },
     "decode": {
-        64: (Config(64, 64, 4, 3), Config(64, 128, 4, 2)),
-        128: (Config(64, 64, 4, 3), Config(64, 128, 4, 2)),
-        256: (Config(64, 32, 4, 2),),
+        64: (Config(64, 64, 4, 3),),
+        128: (Config(64, 32, 4, 3),),
+        256: (Config(64, 32, 8, 2),),
     },
     "key_gradient": {
-        64: (Config(64, 64, 4, 2), Config(64, 128, 8, 2)),
-        128: (Config(64, 64, 8, 2), Config(64, 128, 8, 2)),
-        256: (Config(32, 64, 8, 1),),
+        64: (Config(64, 128, 8, 2), Config(32, 64, 4, 2)),
+        128: (Config(32, 128, 8, 2), Config(16, 128, 8, 2)),
+        256: (Config(32, 32, 8, 1),),
     },
     "query_gradient": {
-        64: (Config(64, 64, 4, 2), Config(128, 64, 8, 2)),
-        128: (Config(64, 64, 4, 2), Config(128, 64, 8, 2)),
-        256: (Config(64, 32, 8, 1),),
+        64: (Config(128, 64, 8, 2), Config(64, 64, 4, 2)),
+        128: (Config(128, 32, 8, 2), Config(128, 64, 8, 1)),
+        256: (Config(64, 32, 8, 2),),
     },
 }
 # fp32 runs on the ordinary cores in full precision (no tf32): one small tile, never tuned.

@@ -21,7 +21,7 @@ def decode_kernel(
     DIM: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Grid (S, B * Hkv): one split of the keys of one key head. BLOCK_Q rows hold G * Lq queries."""
+    """Grid (S, B * Hkv): one split of the keys of one key head for its G * Lq queries."""
     split = tl.program_id(0)
     row_head = tl.program_id(1)
     row, k_head = (row_head // k_heads).to(tl.int64), (row_head % k_heads).to(tl.int64)
@@ -38,9 +38,10 @@ def decode_kernel(
     high = tl.load(codes + q_width + query, mask=real, other=INT_MIN)
     own = tl.load(codes + 2 * q_width + query, mask=real, other=-1)
     first = split * tiles_per_split
+    last = min(first + tiles_per_split, k_tiles)
     acc, top, total = attend_tiles(
         queries, low, high, own, q_summary + row * QUERY_FIELDS, 0, 1,
-        k_summary + row * KEY_FIELDS * k_tiles, k_tiles, first, min(first + tiles_per_split, k_tiles),
+        k_summary + row * KEY_FIELDS * k_tiles, k_tiles, first, last,
         k + row * k_sb + k_head * k_sh, v + row * v_sb + k_head * v_sh, k_sl, v_sl,
         k_codes + row * k_width, k_length, cols, scale * LOG2_E,
         DIM, BLOCK_Q, BLOCK_K, PRECISION,
@@ -63,15 +64,18 @@ def merge_kernel(
     cols = tl.arange(0, BLOCK_D)
     acc = tl.zeros([BLOCK_D], dtype=tl.float32)
     top = tl.load(part_lse + flat)
-    for split in range(1, splits):
-        top = tl.maximum(top, tl.load(part_lse + split.to(tl.int64) * queries + flat))
+    at = flat
+    for _ in range(1, splits):
+        at += queries
+        top = tl.maximum(top, tl.load(part_lse + at))
     offset = tl.where(top == NEG_INF, 0.0, top)
     total = offset * 0.0
-    for split in range(0, splits):
-        at = split.to(tl.int64) * queries + flat
+    at = flat
+    for _ in range(0, splits):
         weight = tl.exp(tl.load(part_lse + at) - offset)
         acc += weight * tl.load(part_out + at * DIM + cols, mask=cols < DIM, other=0.0)
         total += weight
+        at += queries
     seen = total > 0.0
     safe = tl.where(seen, total, 1.0)
     tl.store(lse + flat, tl.where(seen, offset + tl.log(safe), NEG_INF))

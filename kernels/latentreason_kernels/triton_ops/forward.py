@@ -28,7 +28,10 @@ NEG_INF = tl.constexpr(float("-inf"))
 
 
 @triton.jit
-def load_rows(base, stride, start, length, cols, DIM: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr):  # fmt: skip
+def load_rows(
+    base, stride, start, length, cols,
+    DIM: tl.constexpr, BLOCK: tl.constexpr, MASKED: tl.constexpr,
+):  # fmt: skip
     """BLOCK rows of D numbers from row `start` on; zeros beyond `length` and beyond DIM."""
     rows = tl.arange(0, BLOCK)
     # The tile's origin is a 64-bit address; offsets within a tile fit 32 bits.
@@ -36,7 +39,7 @@ def load_rows(base, stride, start, length, cols, DIM: tl.constexpr, BLOCK: tl.co
     if MASKED:
         inside = (start + rows < length)[:, None] & (cols < DIM)[None, :]
         return tl.load(pointers, mask=inside, other=0.0)
-    if DIM == cols.shape[0]:
+    if cols.shape[0] == DIM:
         return tl.load(pointers)
     return tl.load(pointers, mask=(cols < DIM)[None, :], other=0.0)
 
@@ -141,5 +144,7 @@ def forward_kernel(
     rows = start + tl.arange(0, BLOCK_Q)
     inside = rows < q_length
     pointers = out + row * o_sb + head * o_sh + rows.to(tl.int64)[:, None] * o_sl + cols[None, :]
-    tl.store(pointers, result.to(out.dtype.element_ty), mask=inside[:, None] & (cols < DIM)[None, :])
+    tl.store(
+        pointers, result.to(out.dtype.element_ty), mask=inside[:, None] & (cols < DIM)[None, :]
+    )
     tl.store(lse + row_head.to(tl.int64) * q_length + rows, log, mask=inside)

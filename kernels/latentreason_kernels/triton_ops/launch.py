@@ -74,7 +74,7 @@ def forward(
 def fits_decode(q: torch.Tensor, k: torch.Tensor) -> bool:
     """Whether there are so few queries and so many keys that the keys should be split."""
     rows = q.shape[2] * (q.shape[1] // k.shape[1])
-    few = q.shape[2] <= configs.DECODE_QUERIES and rows <= configs.DECODE_ROWS
+    few = q.shape[2] <= configs.DECODE_QUERIES and rows <= max(configs.DECODE_ROWS)
     return few and k.shape[2] >= configs.DECODE_KEYS
 
 
@@ -90,8 +90,8 @@ def _forward(
 ) -> None:
     queries, keys = query_tiles(visibility, config.block_q), key_tiles(visibility, config.block_k)
     batch, heads, q_length, _ = q.shape
-    sizes = (heads, heads // k.shape[1], q_length, k.shape[2], queries.count, keys.count)
-    sizes += (queries.width, keys.width)
+    lengths = (heads // k.shape[1], q_length, k.shape[2])
+    sizes = (heads, *lengths, queries.count, keys.count, queries.width, keys.width)
     tensors = (q, k, v, out, lse, queries.codes, keys.codes, queries.summary, keys.summary)
     options = _options(config, q, BLOCK_Q=config.block_q, BLOCK_K=config.block_k)
     grid = (queries.count * batch * heads,)
@@ -110,15 +110,26 @@ def _decode(
 ) -> None:
     batch, heads, q_length, dim = q.shape
     k_heads, k_length = k.shape[1], k.shape[2]
-    rows = max(16, triton.next_power_of_2(q_length * heads // k_heads))
+    needed = q_length * heads // k_heads
+    rows = min(size for size in configs.DECODE_ROWS if size >= needed)
     queries = query_tiles(visibility, configs.DECODE_QUERIES)
     keys = key_tiles(visibility, config.block_k)
     splits, per_split = split_keys(keys.count, batch * k_heads, q.device)
     part_out = torch.empty(splits, *q.shape, dtype=torch.float32, device=q.device)
     part_lse = torch.empty(splits, *lse.shape, dtype=torch.float32, device=q.device)
-    tensors = (q, k, v, part_out, part_lse, queries.codes, keys.codes, queries.summary, keys.summary)
-    sizes = (batch, k_heads, heads // k_heads, q_length, k_length, keys.count, per_split)
-    sizes += (queries.width, keys.width)
+    tensors = (
+        q,
+        k,
+        v,
+        part_out,
+        part_lse,
+        queries.codes,
+        keys.codes,
+        queries.summary,
+        keys.summary,
+    )
+    lengths = (heads // k_heads, q_length, k_length)
+    sizes = (batch, k_heads, *lengths, keys.count, per_split, queries.width, keys.width)
     options = _options(config, q, BLOCK_Q=rows, BLOCK_K=config.block_k)
     grid = (splits, batch * k_heads)
     decode_kernel[grid](*tensors, scale, *_strides(q, k, v), *sizes, **options)
@@ -129,7 +140,7 @@ def _decode(
 
 
 def split_keys(tiles: int, programs: int, device: torch.device) -> tuple[int, int]:
-    """(splits, key tiles per split): enough programs for two waves of the GPU, each at least 2 tiles.
+    """(splits, key tiles per split): two waves of programs on the GPU, each with at least 2 tiles.
 
     Args:
         tiles: tiles of keys.
@@ -172,10 +183,11 @@ def backward(
     dq, dk, dv = _like_rows(q), _like_rows(k), _like_rows(v)
     common = (q, k, v, d_out, lse, row_delta)
     heads, k_heads = q.shape[1], k.shape[1]
+    lengths = (heads // k_heads, q.shape[2], k.shape[2])
 
     def queries_kernel(config: Config) -> None:
         a, b = query_tiles(visibility, config.block_q), key_tiles(visibility, config.block_k)
-        sizes = (heads, heads // k_heads, q.shape[2], k.shape[2], a.count, b.count, a.width, b.width)
+        sizes = (heads, *lengths, a.count, b.count, a.width, b.width)
         query_gradient_kernel[(a.count * q.shape[0] * heads,)](
             *common, dq, a.codes, b.codes, a.summary, b.summary, scale,
             *_strides(q, k, v, d_out, dq), *sizes,
@@ -184,7 +196,7 @@ def backward(
 
     def keys_kernel(config: Config) -> None:
         a, b = query_tiles(visibility, config.block_q), key_tiles(visibility, config.block_k)
-        sizes = (k_heads, heads // k_heads, q.shape[2], k.shape[2], a.count, b.count, a.width, b.width)
+        sizes = (k_heads, *lengths, a.count, b.count, a.width, b.width)
         key_gradient_kernel[(b.count * q.shape[0] * k_heads,)](
             *common, dk, dv, a.codes, b.codes, a.summary, b.summary, scale,
             *_strides(q, k, v, d_out, dk), *sizes,
