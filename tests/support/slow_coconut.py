@@ -1,4 +1,4 @@
-"""Coconut written slowly and obviously: one row, no cache, the whole sequence again for each thought."""
+"""Coconut written slowly and obviously: one row, no cache, everything again for each thought."""
 
 from __future__ import annotations
 

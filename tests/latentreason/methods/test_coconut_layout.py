@@ -1,4 +1,4 @@
-"""Layout, labels and curriculum as sections 3 and 4.1 of Coconut and its released code have them."""
+"""Layout, labels and curriculum as Coconut (sections 3, 4.1) and its released code have them."""
 
 from __future__ import annotations
 
