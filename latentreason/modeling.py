@@ -403,7 +403,7 @@ def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentMo
     from latentreason.registry import register_all
 
     register_all()
-    path = _checkpoint_folder(str(name))
+    path = checkpoint_folder(str(name))
     dtype = DTYPES.get(dtype, dtype)
     options = {} if dtype is None else {"dtype": dtype}
     if Path(path).is_dir() and not is_latent_checkpoint(path):
@@ -423,7 +423,7 @@ def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentMo
     return model.to(device).eval()
 
 
-def _checkpoint_folder(name: str) -> str:
+def checkpoint_folder(name: str) -> str:
     """Follow a run folder to its best or last checkpoint; hub names pass through."""
     path = Path(name)
     if not path.exists():

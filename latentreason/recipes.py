@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from latentreason.config import DataConfig, PhaseConfig, Recipe, SplitConfig
 from latentreason.errors import MissingFileError, UserError, check_choice, nearest
@@ -85,7 +85,7 @@ def build_recipe(tree: Any, overrides: Sequence[str] = (), source: str = "recipe
             OmegaConf.update(merged, key, value, merge=True, force_add=False)
         merged.method.name = method
         recipe = OmegaConf.to_object(merged)
-    except ConfigKeyError as error:
+    except (ConfigKeyError, ConfigAttributeError) as error:
         raise UserError(f"{source}: {_explain_key(error, method)}") from None
     except OmegaConfBaseException as error:
         where = f"`{error.full_key}`: " if error.full_key else ""
@@ -200,7 +200,7 @@ def _number(value: str) -> str:
     return repr(float(value)) if re.fullmatch(r"[-+]?\d+(\.\d+)?[eE][-+]?\d+", value) else value
 
 
-def _explain_key(error: ConfigKeyError, method: str) -> str:
+def _explain_key(error: OmegaConfBaseException, method: str) -> str:
     full = str(error.full_key or error.key)
     parent, _, key = re.sub(r"\[(\d+)\]", r".\1", full).rpartition(".")
     valid = _fields_at(_schema(method), parent)

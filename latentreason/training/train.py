@@ -38,11 +38,13 @@ class TrainResult:
         folder: the run folder.
         checkpoint: its best checkpoint, else its last.
         state: the trainer's state.
+        main: whether this rank is the one that speaks.
     """
 
     folder: Path
     checkpoint: Path
     state: TrainerState
+    main: bool
 
 
 def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
@@ -68,13 +70,14 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
     if strategy.main:
         _write_provenance(folder, recipe)
     strategy.barrier()
+    main = strategy.main
     trainer = Trainer(recipe, model, examples, valid, folder, strategy, validate)
     try:
         state = trainer.run()
     finally:
         strategy.close()
     best = folder / "best"
-    return TrainResult(folder, best if best.exists() else folder / "last", state)
+    return TrainResult(folder, best if best.exists() else folder / "last", state, main)
 
 
 def build_model(recipe: Recipe, examples: Sequence[Example]) -> LatentModel:

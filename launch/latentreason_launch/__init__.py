@@ -1,0 +1,1 @@
+"""Command line, torchrun entry points, demo."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import string
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Literal
 
 from latentreason.data.example import Example
@@ -28,6 +28,10 @@ class StateTrackingOptions(GeneratorOptions):
         entries: how a table entry is written: "joint" is one word `a0to3` (map a sends 0 to 3),
             "pair" is two, `a0 3`.
         start: whether the start state is the "first" or the "last" word of the question.
+        alphabet: None writes every map's table into the question. A number draws so many maps once
+            and for all (by `alphabet_seed`, in every split alike); the question only names them, as
+            in the word problem of a permutation group, and the model learns the tables.
+        alphabet_seed: which maps the alphabet holds.
     """
 
     num_states: int = 5
@@ -35,6 +39,8 @@ class StateTrackingOptions(GeneratorOptions):
     bijective: bool = False
     entries: Literal["pair", "joint"] = "joint"
     start: Literal["first", "last"] = "first"
+    alphabet: int | None = None
+    alphabet_seed: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (("num_states", 2, 100), ("num_maps", 1, 26)):
@@ -43,30 +49,58 @@ class StateTrackingOptions(GeneratorOptions):
                     f'options of generator "state_tracking": {name}: {getattr(self, name)} is '
                     f"outside {low} to {high}"
                 )
+        if self.alphabet is not None and self.alphabet < 2:
+            raise UserError(
+                f'options of generator "state_tracking": alphabet: {self.alphabet} is too small; give '
+                "2 or more maps"
+            )
 
 
 def draw(rng: random.Random, options: StateTrackingOptions) -> Draft:
     """Draw a start state and the maps; the part is decided by the maps alone."""
-    states = range(options.num_states)
-    if options.bijective:
-        maps = [rng.sample(states, options.num_states) for _ in range(options.num_maps)]
+    if options.alphabet is not None:
+        named = [rng.randrange(options.alphabet) for _ in range(options.num_maps)]
+        tables = _alphabet(options.num_states, options.bijective, options.alphabet,
+                           options.alphabet_seed)  # fmt: skip
+        maps = [tables[name] for name in named]
+        words = [f"m{name}" for name in named]
+        content = repr(named)
     else:
-        maps = [rng.choices(states, k=options.num_states) for _ in range(options.num_maps)]
+        maps = _draw_maps(rng, options.num_maps, options.num_states, options.bijective)
+        words = _table_words(maps, options.entries)
+        content = repr(maps)
     start = rng.randrange(options.num_states)
-    content = repr(maps)
-    return Draft(part_of(content), f"{start} {content}", partial(_write, options, start, maps))
+    write = partial(_write, options.start, start, maps, words)
+    return Draft(part_of(content), f"{start} {content}", write)
 
 
-def _write(
-    options: StateTrackingOptions, start: int, maps: list[list[int]], example_id: str
-) -> Example:
-    join = "to" if options.entries == "joint" else " "
-    words = [
+def _draw_maps(
+    rng: random.Random, count: int, num_states: int, bijective: bool
+) -> list[list[int]]:
+    states = range(num_states)
+    if bijective:
+        return [rng.sample(states, num_states) for _ in range(count)]
+    return [rng.choices(states, k=num_states) for _ in range(count)]
+
+
+@cache
+def _alphabet(num_states: int, bijective: bool, size: int, seed: int) -> list[list[int]]:
+    return _draw_maps(random.Random(seed), size, num_states, bijective)
+
+
+def _table_words(maps: list[list[int]], entries: str) -> list[str]:
+    join = "to" if entries == "joint" else " "
+    return [
         f"{letter}{source}{join}{target}"
         for letter, table in zip(string.ascii_lowercase, maps, strict=False)
         for source, target in enumerate(table)
     ]
-    words.insert(0 if options.start == "first" else len(words), str(start))
+
+
+def _write(
+    side: str, start: int, maps: list[list[int]], words: list[str], example_id: str
+) -> Example:
+    words = [str(start), *words] if side == "first" else [*words, str(start)]
     state, states = start, []
     for table in maps:
         state = table[state]

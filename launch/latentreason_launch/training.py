@@ -1,0 +1,20 @@
+"""Training with the evaluator's validation put in from above."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from latentreason.config import Recipe
+from latentreason.data.example import Example
+from latentreason.training.train import TrainResult, train
+
+
+def train_recipe(recipe: Recipe) -> TrainResult:
+    """Train a recipe and validate by generation on its `valid` split."""
+    from latentreason_eval.validation import validator
+
+    def validate(model: Any, examples: Sequence[Example]) -> dict[str, float]:
+        return validator(recipe.eval, list(examples))(model)
+
+    return train(recipe, validate)
