@@ -155,9 +155,6 @@ def _cut(text: str, until: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    # Run as a script this module has another name; the harness has to see the registered class.
     from lm_eval.__main__ import cli_evaluate
-
-    import latentreason_eval.lm_harness  # noqa: F401
 
     cli_evaluate()

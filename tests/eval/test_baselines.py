@@ -47,7 +47,9 @@ def test_prosqa_baselines_by_hand():
 
 
 def test_prontoqa_takes_the_more_frequent_concept():
-    rules = "Wumpuses are dull. Each lorpus is a wumpus. Every jompus is not dull. Max is a lorpus. "
+    rules = (
+        "Wumpuses are dull. Each lorpus is a wumpus. Every jompus is not dull. Max is a lorpus. "
+    )
     question = rules + "True or false: Max is dull."
     assert concept_counts([Example(question, (), "True", {"id": "a"})]) == [1.0]
     negated = rules + "True or false: Max is not dull."

@@ -15,11 +15,30 @@ from latentreason_eval.check import FORMS
 from latentreason_eval.readers import READERS
 from latentreason_eval.sources import at_hand, load_split
 
-MINIMUM = """
-gsm8k gsm8k_aug gsm_hard svamp multiarith mawps aqua_rat strategyqa date_understanding prosqa
-prosqa_symbolic prontoqa countdown game24 deepmind_math gaokao2023en olympiadbench theoremqa
-multiplication sudoku4x4 bbh_navigate state_tracking
-""".split()
+MINIMUM = [
+    "gsm8k",
+    "gsm8k_aug",
+    "gsm_hard",
+    "svamp",
+    "multiarith",
+    "mawps",
+    "aqua_rat",
+    "strategyqa",
+    "date_understanding",
+    "prosqa",
+    "prosqa_symbolic",
+    "prontoqa",
+    "countdown",
+    "game24",
+    "deepmind_math",
+    "gaokao2023en",
+    "olympiadbench",
+    "theoremqa",
+    "multiplication",
+    "sudoku4x4",
+    "bbh_navigate",
+    "state_tracking",
+]
 BARE = """
 name: toy
 title: t

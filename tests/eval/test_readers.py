@@ -100,7 +100,13 @@ def test_question_answer_tells_options_and_sentences_from_formulas(tmp_path):
 
 def test_olympiadbench(tmp_path):
     rows = [
-        {"id": 7, "context": "Let n > 0.", "question": "n?", "final_answer": ["2"], "error": "1e-1"},
+        {
+            "id": 7,
+            "context": "Let n > 0.",
+            "question": "n?",
+            "final_answer": ["2"],
+            "error": "1e-1",
+        },
         {"id": 8, "context": None, "question": "m?", "final_answer": ["1", "2"], "error": None},
     ]
     first, second = read("olympiadbench", written(tmp_path, rows))
