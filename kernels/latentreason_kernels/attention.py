@@ -10,6 +10,7 @@ import logging
 import os
 from functools import cache
 from importlib.util import find_spec
+from typing import Literal, overload
 
 import torch
 
@@ -21,6 +22,32 @@ logger = logging.getLogger(__name__)
 BACKENDS = ("auto", "naive", "sdpa", "flex", "triton")
 HALF_AND_SINGLE = (torch.float32, torch.float16, torch.bfloat16)
 TRITON_MAX_HEAD_DIM = 256
+
+
+@overload
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    visibility: Visibility,
+    *,
+    scale: float | None = ...,
+    backend: str = ...,
+    return_lse: Literal[False] = ...,
+) -> torch.Tensor: ...
+
+
+@overload
+def attention(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    visibility: Visibility,
+    *,
+    scale: float | None = ...,
+    backend: str = ...,
+    return_lse: Literal[True],
+) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
 def attention(
