@@ -9,6 +9,7 @@ renders its prompt around the harness's context, as everywhere else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ class LatentReasonLM(LM):
         if model is None:
             import latentreason
 
-            model = latentreason.load(pretrained, device=device, dtype=dtype)
+            model = latentreason.load(pretrained, device=_available(device), dtype=dtype)
         self.model: Any = model
         self.batch_size = int(batch_size)
         self.num_thoughts = num_thoughts
@@ -133,6 +134,16 @@ class LatentReasonLM(LM):
         chosen = torch.log_softmax(logits.double(), -1).gather(1, ids[0, len(prompt) :, None])
         greedy = bool((logits.argmax(-1) == ids[0, len(prompt) :]).all())
         return float(chosen.sum()), greedy
+
+
+def _available(device: str | None) -> str | None:
+    """The harness's command line says "cuda:0" where nobody named a device, GPU or not."""
+    import torch
+
+    if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
+        logging.getLogger(__name__).warning("device %s is not there; the CPU is used", device)
+        return "cpu"
+    return device
 
 
 def _generation_key(arguments: dict[str, Any]) -> tuple[Any, ...]:
