@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from latentreason.errors import UserError
+
 IGNORED = -100
 
 
@@ -68,6 +70,17 @@ def align(rows: Sequence[Row], index: Sequence[int], pad: int) -> dict[str, Tens
         "thought_start": start,
         "num_tokens": sum(len(row.ids) for row in rows),
     }
+
+
+def check_lengths(rows: Sequence[Row], index: Sequence[int], limit: int | None) -> None:
+    """Raise UserError where a row has more tokens than the backbone has positions."""
+    for row, number in zip(rows, index, strict=True):
+        if limit is not None and len(row.ids) > limit:
+            raise UserError(
+                f"data: example {number} takes {len(row.ids)} tokens, {row.num_thoughts} of them "
+                f"thoughts, and the model has {limit} positions; leave it out, ask for fewer "
+                "thoughts, or take a model with more positions"
+            )
 
 
 def count_supervised(labels: Tensor) -> int:

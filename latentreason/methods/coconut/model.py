@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from latentreason.backbones.tokens import add_tokens
-from latentreason.columns import Row, align, count_supervised, cross_entropy_sum
+from latentreason.columns import Row, align, check_lengths, count_supervised, cross_entropy_sum
 from latentreason.data.example import Example
 from latentreason.decoding.functional import Segment, run_pass
 from latentreason.errors import UserError
@@ -98,6 +98,7 @@ class Model(LatentModel):
         return lay_out(example, stage, self.prompt, self.config, rng)
 
     def collate(self, layouts: Sequence[Row], index: Sequence[int]) -> dict[str, Any]:
+        check_lengths(layouts, index, self.position_limit)
         batch: dict[str, Any] = align(layouts, index, self.tokenizer.pad_token_id)
         sequential = not self.config.single_pass
         batch["index"] = list(index)

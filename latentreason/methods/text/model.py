@@ -11,7 +11,14 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from latentreason.backbones.load import load_tokenizer
-from latentreason.columns import IGNORED, Row, align, count_supervised, cross_entropy_sum
+from latentreason.columns import (
+    IGNORED,
+    Row,
+    align,
+    check_lengths,
+    count_supervised,
+    cross_entropy_sum,
+)
 from latentreason.data.example import Example
 from latentreason.decoding.decoder import Decoder
 from latentreason.decoding.results import answers_to_generations, check_positions
@@ -67,6 +74,7 @@ class Model(LatentModel):
         return Row(question + target, [IGNORED] * len(question) + target)
 
     def collate(self, layouts: Sequence[Row], index: Sequence[int]) -> dict[str, Any]:
+        check_lengths(layouts, index, self.position_limit)
         batch: dict[str, Any] = align(layouts, index, self.tokenizer.pad_token_id)
         counts = {"answer": count_supervised(batch["labels"])}
         return batch | {"index": list(index), "counts": counts, "num_passes": 0}
