@@ -2,6 +2,9 @@
 
     run/checkpoints/step-00000120/   a save_pretrained directory + trainer_state/
     run/last, run/best               links to two of them
+
+A step may be saved twice (at its end, and again at the end of its phase). The old copy is then set
+aside, and taken back by the next start if a kill falls between.
 """
 
 from __future__ import annotations
@@ -29,6 +32,14 @@ class Checkpoints:
         """Where it is written before it is complete."""
         return self.folder / f"step-{step:08d}.tmp"
 
+    def recover(self) -> None:
+        """Take back a copy that was set aside for one that never came; call it on one rank."""
+        for aside in self.folder.glob("step-*.old"):
+            if aside.with_suffix("").exists():
+                shutil.rmtree(aside)
+            else:
+                aside.rename(aside.with_suffix(""))
+
     def complete(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         if not self.folder.is_dir():
@@ -51,13 +62,16 @@ class Checkpoints:
     def commit(self, step: int) -> Path:
         """Make the temporary folder of `step` a checkpoint, in one rename."""
         temporary, final = self.temporary(step), self.path(step)
+        aside = final.with_suffix(".old")
         for file in temporary.rglob("*"):
             if file.is_file():
                 _sync(file)
         if final.exists():
-            shutil.rmtree(final)
+            final.rename(aside)
         temporary.rename(final)
         _sync(self.folder)
+        if aside.exists():
+            shutil.rmtree(aside)
         self.link("last", step)
         return final
 

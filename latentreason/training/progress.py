@@ -25,8 +25,12 @@ class Progress:
         """
         self.main = main
         self._bar = tqdm(total=total, initial=step, unit="step", disable=None if main else True)
-        self._file = (folder / "metrics.jsonl").open("a", encoding="utf-8") if main else None
-        self._board = self._tensorboard(folder) if main and "tensorboard" in loggers else None
+        path = folder / "metrics.jsonl"
+        if main:
+            _forget_after(path, step)
+        self._file = path.open("a", encoding="utf-8") if main else None
+        wanted = main and "tensorboard" in loggers
+        self._board = self._tensorboard(folder, step) if wanted else None
         self._tokens = 0
         self._since = time.perf_counter()
 
@@ -66,11 +70,23 @@ class Progress:
             self._board.close()
 
     @staticmethod
-    def _tensorboard(folder: Path) -> Any:
+    def _tensorboard(folder: Path, step: int) -> Any:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise UserError(
                 "run.loggers: tensorboard is not installed; pip install 'latentreason[train]'"
             ) from None
-        return SummaryWriter(str(folder / "tensorboard"))
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Drop the lines of steps that a killed run did after its last checkpoint: they come again."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        # A killed run may have left half a line.
+        if line.endswith("\n") and json.loads(line)["step"] <= step:
+            kept.append(line)
+    path.write_text("".join(kept), encoding="utf-8")

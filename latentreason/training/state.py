@@ -35,11 +35,12 @@ class TrainerState:
     finished: bool = False
 
     def next_phase(self) -> None:
-        """Begin the next phase, with a new epoch."""
+        """Begin the next phase, with a new pass over the data."""
         self.phase += 1
         self.phase_step = 0
         self.recent = []
-        self.next_epoch()
+        if self.epoch_step:
+            self.next_epoch()
 
     def next_epoch(self) -> None:
         """Begin a new pass over the data."""

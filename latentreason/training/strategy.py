@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, DeepSpeedPlugin, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DataLoaderConfiguration, GradientAccumulationPlugin
 from torch import Tensor
 
@@ -120,6 +121,9 @@ class Strategy:
         self.accelerator.end_training()
         if dist.is_initialized():
             dist.destroy_process_group()
+        # accelerate keeps its settings for the life of the process; the next run may want others.
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()
 
     # --- a step -------------------------------------------------------------------------------
 
@@ -180,9 +184,14 @@ class Strategy:
         model = self.accelerator.unwrap_model(self.model)
         weights = torch.load(folder / "weights.pt", map_location="cpu")
         parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        if parameters.keys() != weights.keys():
-            odd = sorted(parameters.keys() ^ weights.keys())[0]
-            raise UserError(f"run.resume: {folder} does not fit this recipe's model ({odd})")
+        ours = {n: p.shape for n, p in parameters.items()}
+        theirs = {n: p.shape for n, p in weights.items()}
+        odd = sorted(n for n in ours.keys() | theirs.keys() if ours.get(n) != theirs.get(n))
+        if odd:
+            raise UserError(
+                f"run.resume: {folder} does not fit this recipe's model ({odd[0]}); give another "
+                "run.name, or remove that run"
+            )
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(weights[name])

@@ -68,6 +68,7 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
     model = build_model(recipe, examples)
     torch.manual_seed(key(recipe.run.seed, strategy.rank))
     if strategy.main:
+        Checkpoints(folder).recover()
         _write_provenance(folder, recipe)
     strategy.barrier()
     main = strategy.main

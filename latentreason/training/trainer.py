@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from latentreason.config import PhaseConfig, Recipe
 from latentreason.data.example import Example
+from latentreason.errors import UserError
 from latentreason.modeling import LatentModel
 from latentreason.recipes import expand_phases
 from latentreason.training.batches import StageDataset, micro_batch_stream, to_device
@@ -49,6 +51,7 @@ class Trainer:
         self.state = TrainerState()
         self.stop = StopRequest()
         self._stopping = False
+        self._validated: int | None = None
         self.progress: Progress
         if recipe.train.activation_checkpointing:
             model.enable_recompute()
@@ -195,17 +198,19 @@ class Trainer:
 
     def _at_boundary(self, phase: PhaseConfig) -> None:
         """Between two steps: validate and save where it is time."""
-        every, step = self.recipe.eval.every, self.state.step
-        if every and step % every == 0:
-            self._validate(phase)
-        if self.recipe.train.save_every and step % self.recipe.train.save_every == 0:
+        step = self.state.step
+        validate, save = self.recipe.eval.every, self.recipe.train.save_every
+        better = bool(validate) and step % validate == 0 and self._validate(phase)
+        if better or (save and step % save == 0):
             self._save()
 
     # --- validation and checkpoints -----------------------------------------------------------
 
-    def _validate(self, phase: PhaseConfig) -> None:
-        if self.validate is None or not self.valid:
-            return
+    def _validate(self, phase: PhaseConfig) -> bool:
+        """Score the `valid` split, once for a step; return whether the model is the best so far."""
+        if self.validate is None or not self.valid or self._validated == self.state.step:
+            return False
+        self._validated = self.state.step
         figures = self._validation_figures()
         self.progress.log(
             {"step": self.state.step, "stage": int(phase.stage)}
@@ -217,9 +222,10 @@ class Trainer:
         )
         # Early stages still read steps in words: their accuracy says nothing about the last one's.
         final = int(phase.stage) == int(self.phases[-1].stage)
-        if final and (self.state.best is None or figures["accuracy"] > self.state.best):
-            self.state.best, self.state.best_step = figures["accuracy"], self.state.step
-            self._save()
+        if not final or (self.state.best is not None and figures["accuracy"] <= self.state.best):
+            return False
+        self.state.best, self.state.best_step = figures["accuracy"], self.state.step
+        return True
 
     def _validation_figures(self) -> dict[str, float]:
         assert self.validate is not None
@@ -254,6 +260,12 @@ class Trainer:
         latest = self.checkpoints.latest()
         if latest is None:
             return
+        saved = json.loads((latest / "config.json").read_text(encoding="utf-8"))["method_name"]
+        if saved != self.model.config.method_name:
+            raise UserError(
+                f"run.name: {self.checkpoints.run} holds a run of method {saved}, this recipe "
+                f"trains {self.model.config.method_name}; give another run.name, or remove that run"
+            )
         self.state = TrainerState.load(latest / STATE_FOLDER / "state.json")
         self.strategy.load(latest / STATE_FOLDER)
 
