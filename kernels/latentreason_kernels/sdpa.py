@@ -84,8 +84,9 @@ def _call(
 ) -> torch.Tensor:
     """(B, Hq, rows, D): attention of one chunk, 0 for queries that see no key."""
     if not chunk.runs:
-        # Not fresh zeros: the result stays in the graph, with gradient 0.
-        return rows.masked_fill(torch.ones_like(rows, dtype=torch.bool), 0.0)
+        # Not fresh zeros: q, k and v stay in the graph, with gradient 0 (the sums are of nothing).
+        blank = rows.masked_fill(torch.ones_like(rows, dtype=torch.bool), 0.0)
+        return blank + keys.sum() + values.sum()
     out = scaled_dot_product_attention(
         rows,
         keys,

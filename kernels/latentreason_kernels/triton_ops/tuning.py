@@ -7,14 +7,14 @@ bits in every process.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from latentreason_kernels.triton_ops.configs import Config, candidates
 
-_chosen: dict[tuple[Any, ...], Config] = {}
+_tuned: dict[tuple[Any, ...], Config] = {}
+_pinned: dict[str, Config] = {}
 _state = {"on": False}
 
 
@@ -23,15 +23,11 @@ def set_tuning(on: bool) -> None:
     _state["on"] = on
 
 
-@contextmanager
-def tuning(on: bool = True) -> Any:
-    """set_tuning for the length of a with block."""
-    before = _state["on"]
-    set_tuning(on)
-    try:
-        yield
-    finally:
-        set_tuning(before)
+def pin(kernel: str, config: Config | None) -> None:
+    """Makes `kernel` run with one config whatever the shape; None lifts it. For tests."""
+    _pinned.pop(kernel, None)
+    if config is not None:
+        _pinned[kernel] = config
 
 
 def choose(
@@ -45,15 +41,17 @@ def choose(
         k: (B, Hkv, Lk, D).
         launch: runs the kernel with a config; must have no effect but its output.
     """
+    if kernel in _pinned:
+        return _pinned[kernel]
     options = candidates(kernel, q.shape[-1], q.dtype)
     if not _state["on"] or len(options) == 1 or not q.is_cuda:
         return options[0]
     # Lengths count by their power of two: nothing is tuned anew because a length grew a little.
     buckets = q.shape[2].bit_length(), k.shape[2].bit_length()
     key = (kernel, q.dtype, q.shape[-1], q.shape[1] // k.shape[1], *buckets, q.device)
-    if key not in _chosen:
+    if key not in _tuned:
         from triton.testing import do_bench
 
         times = [do_bench(lambda c=c: launch(c), warmup=5, rep=20) for c in options]
-        _chosen[key] = options[times.index(min(times))]
-    return _chosen[key]
+        _tuned[key] = options[times.index(min(times))]
+    return _tuned[key]
