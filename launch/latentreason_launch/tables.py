@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-COLUMNS = ("condition", "accuracy", "ci_low", "ci_high", "n", "tokens", "thoughts",
+COLUMNS = ("label", "accuracy", "ci_low", "ci_high", "n", "tokens", "thoughts",
            "seconds_per_question")  # fmt: skip
 
 
