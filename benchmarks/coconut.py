@@ -39,9 +39,17 @@ def build_model(quick: bool) -> Model:
     )
     shape = {"n_layer": 2, "n_embd": 64, "n_head": 2} if quick else {}
     config = GPT2Config(
-        vocab_size=len(vocabulary), bos_token_id=1, eos_token_id=1, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **shape
+        vocab_size=len(vocabulary),
+        bos_token_id=1,
+        eos_token_id=1,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        **shape,
     )
-    model = Model.create(Settings(name="coconut", max_stage=THOUGHTS), GPT2LMHeadModel(config), tokenizer)
+    model = Model.create(
+        Settings(name="coconut", max_stage=THOUGHTS), GPT2LMHeadModel(config), tokenizer
+    )
     model.set_stage(THOUGHTS)
     return model
 
@@ -150,7 +158,9 @@ def main() -> None:
     repeats = 2 if options.quick else 5
     latent, plain = measure_training(model, 16, repeats)
     latent_4, plain_4 = measure_training(model, 4, repeats)
-    fast, slow = measure_generation(model, 8 if options.quick else QUESTIONS, 2 if options.quick else 4)
+    fast, slow = measure_generation(
+        model, 8 if options.quick else QUESTIONS, 2 if options.quick else 4
+    )
     figures = {
         "train_step_ratio": latent / plain,
         "train_step_seconds": latent,

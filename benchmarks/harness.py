@@ -29,7 +29,11 @@ def print_figures(figures: dict[str, Any]) -> None:
     """One figure a line."""
     width = max(len(name) for name in figures)
     for name, value in figures.items():
-        print(f"{name:<{width}}  {value:.4g}" if isinstance(value, float) else f"{name:<{width}}  {value}")
+        print(
+            f"{name:<{width}}  {value:.4g}"
+            if isinstance(value, float)
+            else f"{name:<{width}}  {value}"
+        )
 
 
 def write_json(path: str, record: dict[str, Any]) -> None:

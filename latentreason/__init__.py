@@ -1,8 +1,8 @@
 """Train, evaluate and serve language models that reason in continuous latent space.
 
-    import latentreason
-    model = latentreason.load("runs/demo/coconut")
-    print(model.generate(["question ..."])[0].text)
+import latentreason
+model = latentreason.load("runs/demo/coconut")
+print(model.generate(["question ..."])[0].text)
 """
 
 from __future__ import annotations

@@ -88,9 +88,7 @@ def count_supervised(labels: Tensor) -> int:
     return int((labels[:, 1:] != IGNORED).sum())
 
 
-def cross_entropy_sum(
-    hidden: Tensor, labels: Tensor, head: Callable[[Tensor], Tensor]
-) -> Tensor:
+def cross_entropy_sum(hidden: Tensor, labels: Tensor, head: Callable[[Tensor], Tensor]) -> Tensor:
     """Summed next-token cross-entropy, with the head on the supervised columns only.
 
     Args:

@@ -80,7 +80,9 @@ class GenerateOptions:
     def __post_init__(self) -> None:
         check_choice("thought_mode", self.thought_mode, THOUGHT_MODES)
         if self.num_thoughts is not None and self.num_thoughts < 0:
-            raise UserError(f"num_thoughts: {self.num_thoughts} is negative; give 0 or more thoughts")
+            raise UserError(
+                f"num_thoughts: {self.num_thoughts} is negative; give 0 or more thoughts"
+            )
         for name in ("num_samples", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: {getattr(self, name)} is too small; give 1 or more")

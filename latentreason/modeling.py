@@ -88,7 +88,8 @@ class LatentConfig(PretrainedConfig):
             # transformers ties by the outer config only (design section 3, Checkpoint).
             kwargs["tie_word_embeddings"] = getattr(text_config, "tie_word_embeddings", True)
             # The outer constructor resets the nested config's; without a name there is no mask at all.
-            kwargs.setdefault("attn_implementation", text_config._attn_implementation or "sdpa")
+            attention = getattr(text_config, "_attn_implementation", None) or "sdpa"
+            kwargs.setdefault("attn_implementation", attention)
         super().__init__(**kwargs)
 
 
@@ -99,7 +100,7 @@ class LatentModel(PreTrainedModel):
     `create`; see CONTRIBUTING.
     """
 
-    config_class = LatentConfig
+    config_class: Any = LatentConfig
     base_model_prefix = "language_model"
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -316,7 +317,9 @@ class LatentModel(PreTrainedModel):
                 f"num_thoughts: method {self.config.method_name} has no thoughts; leave it out"
             )
         if (mode == "shuffle") != (donors is not None):
-            raise UserError('donors: thought_mode "shuffle" needs them, and no other mode reads them')
+            raise UserError(
+                'donors: thought_mode "shuffle" needs them, and no other mode reads them'
+            )
         if donors is not None and len(donors) != num_prompts:
             raise UserError(f"donors: {len(donors)} for {num_prompts} prompts; give one for each")
 
@@ -333,7 +336,8 @@ class LatentModel(PreTrainedModel):
             self.language_model.save_pretrained(folder / ADAPTER_FOLDER)
             prefix = f"{self.base_model_prefix}."
             kwargs["state_dict"] = {
-                name: tensor for name, tensor in self.state_dict().items()
+                name: tensor
+                for name, tensor in self.state_dict().items()
                 if not name.startswith(prefix)
             }
         super().save_pretrained(folder, *args, **kwargs)
@@ -436,5 +440,3 @@ def checkpoint_folder(name: str) -> str:
     raise MissingFileError(
         f'checkpoint: "{name}" has no config.json and no `best` or `last` checkpoint in it'
     )
-
-

@@ -70,7 +70,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def build_recipe(tree: Any, overrides: Sequence[str] = (), source: str = "recipe") -> Recipe:
     """Turn a plain tree (as YAML gives it) into a checked `Recipe`."""
     if not isinstance(tree, dict):
-        raise UserError(f"{source}: a recipe is a mapping of sections, this is {type(tree).__name__}")
+        raise UserError(
+            f"{source}: a recipe is a mapping of sections, this is {type(tree).__name__}"
+        )
     words = [_split_override(word) for word in overrides]
     method = next((value for key, value in reversed(words) if key == "method.name"), None)
     section = tree.get("method")
@@ -121,9 +123,7 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
     check_choice(f"{source}: train.precision", train.precision, ("fp32", "bf16"))
     check_choice(f"{source}: train.strategy", train.strategy, ("ddp", "deepspeed"))
     check_choice(f"{source}: run.resume", run.resume, ("auto", "never"))
-    check_choice(
-        f"{source}: model.tokenizer.kind", recipe.model.tokenizer.kind, ("word", "bpe")
-    )
+    check_choice(f"{source}: model.tokenizer.kind", recipe.model.tokenizer.kind, ("word", "bpe"))
     for logger in run.loggers:
         check_choice(f"{source}: run.loggers", logger, ("tensorboard",))
     if train.deepspeed and train.strategy != "deepspeed":

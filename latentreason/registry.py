@@ -40,12 +40,12 @@ def entry(name: str) -> Entry:
     return METHODS[name]
 
 
-def settings_class(name: str) -> type:
+def settings_class(name: str) -> Any:
     """The dataclass of the recipe's `method` section for a method name (imports no torch)."""
     return importlib.import_module(f"{entry(name).package}.settings").Settings
 
 
-def model_class(name: str) -> type:
+def model_class(name: str) -> Any:
     """The model class of a method name."""
     return importlib.import_module(f"{entry(name).package}.model").Model
 

@@ -53,9 +53,11 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
         backbone = source.merged_backbone()
         backbone.config.update(dict(config.config))
         return backbone, source.tokenizer
-    settings = AutoConfig.from_pretrained(config.name, revision=config.revision) if (
-        Path(config.name).is_dir()
-    ) else _from_hub(AutoConfig, config.name, revision=config.revision)
+    settings = (
+        AutoConfig.from_pretrained(config.name, revision=config.revision)
+        if (Path(config.name).is_dir())
+        else _from_hub(AutoConfig, config.name, revision=config.revision)
+    )
     for key, value in config.config.items():
         if not hasattr(settings, key):
             raise UserError(f"model.config.{key}: the config of {config.name} has no such value")

@@ -154,6 +154,6 @@ class Decoder:
             attention_mask=self.mask,
             position_ids=positions,
             use_cache=True,
-            **{cache_argument(type(decoder)): self.cache},
+            **{cache_argument(decoder): self.cache},
         )
         return output.last_hidden_state[:, -1]

@@ -77,7 +77,7 @@ def run_pass(
             attention_mask=attention_mask,
             position_ids=position_ids,
             use_cache=True,
-            **{cache_argument(type(decoder)): cache_},
+            **{cache_argument(decoder): cache_},
         )
         new = [t for layer in cache_.layers for t in (layer.new_keys, layer.new_values)]
         return (output.last_hidden_state, *new)
@@ -100,8 +100,12 @@ def _cache(num_layers: int, flat: tuple[Tensor, ...]) -> DynamicCache:
     return cache_
 
 
-@cache
-def cache_argument(decoder_class: type) -> str:
+def cache_argument(decoder: Any) -> str:
     """The keyword under which a decoder takes its cache: renamed in transformers 5.24."""
+    return _cache_argument(type(decoder))
+
+
+@cache
+def _cache_argument(decoder_class: Any) -> str:
     parameters = inspect.signature(decoder_class.forward).parameters
     return "cache" if "cache" in parameters else "past_key_values"

@@ -51,7 +51,10 @@ class Strategy:
         """Wrap the model and make its AdamW; frozen parameters have no place in it."""
         trainable = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
-            trainable, lr=optim.lr, betas=tuple(optim.betas), eps=optim.eps,
+            trainable,
+            lr=optim.lr,
+            betas=tuple(optim.betas),
+            eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
@@ -244,7 +247,9 @@ def deepspeed_config(name: str) -> dict[str, Any]:
              "gradient_clipping", "bf16", "optimizer", "scheduler"}  # fmt: skip
     if set(config) & taken:
         key = sorted(set(config) & taken)[0]
-        raise UserError(f"train.deepspeed: {name} sets {key}, which the recipe sets; remove it there")
+        raise UserError(
+            f"train.deepspeed: {name} sets {key}, which the recipe sets; remove it there"
+        )
     if config.get("zero_optimization", {}).get("stage", 0) > 2:
         raise UserError(f"train.deepspeed: {name} asks for ZeRO-3, which this version cannot train")
     return config

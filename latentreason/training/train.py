@@ -27,7 +27,15 @@ from latentreason.training.state import TrainerState
 from latentreason.training.strategy import Strategy
 from latentreason.training.trainer import Trainer, Validate
 
-PACKAGES = ("latentreason", "torch", "transformers", "accelerate", "deepspeed", "peft", "tokenizers")
+PACKAGES = (
+    "latentreason",
+    "torch",
+    "transformers",
+    "accelerate",
+    "deepspeed",
+    "peft",
+    "tokenizers",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,9 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
     register_all()
     folder = Path(recipe.run.root) / recipe.run.name
     if recipe.run.resume == "never" and Checkpoints(folder).latest() is not None:
-        raise UserError(f"run.resume: {folder} has checkpoints; remove them or give another run.name")
+        raise UserError(
+            f"run.resume: {folder} has checkpoints; remove them or give another run.name"
+        )
     strategy = Strategy(recipe.train, recipe.optim)
     examples = load_split(recipe.data.train, recipe.data.root)
     valid = _valid_examples(recipe)

@@ -64,7 +64,11 @@ class Trainer:
         self._resume()
         total = self._total_steps()
         self.progress = Progress(
-            self.checkpoints.run, self.recipe.run.loggers, total, self.state.step, self.strategy.main
+            self.checkpoints.run,
+            self.recipe.run.loggers,
+            total,
+            self.state.step,
+            self.strategy.main,
         )
         with self.stop:
             while self.state.phase < len(self.phases) and not self._halt():
@@ -172,7 +176,12 @@ class Trainer:
                          phase, lr, norm, tokens)  # fmt: skip
 
     def _after_step(
-        self, losses: dict[str, float], phase: PhaseConfig, lr: float, norm: float | None, tokens: int
+        self,
+        losses: dict[str, float],
+        phase: PhaseConfig,
+        lr: float,
+        norm: float | None,
+        tokens: int,
     ) -> None:
         state = self.state
         state.step += 1
@@ -200,7 +209,7 @@ class Trainer:
         """Between two steps: validate and save where it is time."""
         step = self.state.step
         validate, save = self.recipe.eval.every, self.recipe.train.save_every
-        better = bool(validate) and step % validate == 0 and self._validate(phase)
+        better = self._validate(phase) if validate and step % validate == 0 else False
         if better or (save and step % save == 0):
             self._save()
 

@@ -46,10 +46,20 @@ def main() -> None:
 def _start(method: str, out: Path) -> int:
     """Run one method in a process of its own; its output goes to OUT/METHOD.log."""
     print(f"{method}: training, log in {out / method}.log", flush=True)
-    command = [sys.executable, "-m", "latentreason_launch.demo", "--out", str(out), "--only", method]
+    command = [
+        sys.executable,
+        "-m",
+        "latentreason_launch.demo",
+        "--out",
+        str(out),
+        "--only",
+        method,
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (out / f"{method}.log").open("w", encoding="utf-8") as log:
-        code = subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
+        code = subprocess.run(
+            command, stdout=log, stderr=log, env=environment, check=False
+        ).returncode
     print(f"{method}: {'done' if code == 0 else f'failed with exit code {code}'}", flush=True)
     return code
 
@@ -94,7 +104,7 @@ def _print(rows: list[dict[str, Any]], out: Path) -> None:
     print(f"\nresults: {out / 'results.json'}")
     print("ask the model and look at its thoughts:")
     print(
-        f'  .venv/bin/latentreason generate {example["checkpoint"]} --show-thoughts '
+        f"  .venv/bin/latentreason generate {example['checkpoint']} --show-thoughts "
         f'--prompt "{example["example_prompt"]}"   # {example["example_answer"]}'
     )
 

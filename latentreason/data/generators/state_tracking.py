@@ -74,9 +74,7 @@ def draw(rng: random.Random, options: StateTrackingOptions) -> Draft:
     return Draft(part_of(content), f"{start} {content}", write)
 
 
-def _draw_maps(
-    rng: random.Random, count: int, num_states: int, bijective: bool
-) -> list[list[int]]:
+def _draw_maps(rng: random.Random, count: int, num_states: int, bijective: bool) -> list[list[int]]:
     states = range(num_states)
     if bijective:
         return [rng.sample(states, num_states) for _ in range(count)]

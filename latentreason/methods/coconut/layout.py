@@ -12,9 +12,7 @@ from latentreason.prompt import Prompt
 LATENT, START, END = "<|latent|>", "<|start-latent|>", "<|end-latent|>"
 
 
-def draw_stage(
-    stage: int, num_steps: int, mixing: float, rng: np.random.Generator
-) -> int:
+def draw_stage(stage: int, num_steps: int, mixing: float, rng: np.random.Generator) -> int:
     """The stage a sample is laid out for: with probability `mixing` uniform over 0..num_steps."""
     if mixing > 0 and rng.random() < mixing:
         return int(rng.integers(num_steps + 1))

@@ -37,6 +37,7 @@ class Model(LatentModel):
     """
 
     config_class = Config
+    thought_mean: Tensor
     thought_modes: ClassVar[tuple[str, ...]] = THOUGHT_MODES
 
     def __init__(self, config: Config, language_model: Any = None) -> None:
@@ -170,7 +171,11 @@ class Model(LatentModel):
         nothing = embeds[:, :0]
         for _ in range(times):
             hidden, _ = run_pass(
-                self.decoder, embeds[:, :1], None, batch["position_ids"][:, :1] * 0, [],
+                self.decoder,
+                embeds[:, :1],
+                None,
+                batch["position_ids"][:, :1] * 0,
+                [],
                 recompute=self.recompute_passes,
             )
             nothing = nothing + 0 * hidden[:, :1]
@@ -188,7 +193,11 @@ class Model(LatentModel):
 
     def _check_mean(self, options: GenerateOptions) -> None:
         wanted = options.num_thoughts
-        if options.thought_mode == "mean" and wanted is not None and wanted > len(self.thought_mean):
+        if (
+            options.thought_mode == "mean"
+            and wanted is not None
+            and wanted > len(self.thought_mean)
+        ):
             raise UserError(
                 f"num_thoughts: the checkpoint knows the mean of {len(self.thought_mean)} thoughts, "
                 f"not of {wanted}"

@@ -7,7 +7,9 @@ import argparse
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `latentreason eval`."""
-    parser.add_argument("checkpoint", help="checkpoint or run folder, any causal LM, or an endpoint")
+    parser.add_argument(
+        "checkpoint", help="checkpoint or run folder, any causal LM, or an endpoint"
+    )
     parser.add_argument("--benchmark", required=True, help="a name that `latentreason ls` prints")
     parser.add_argument("--out", required=True, help="folder for records and summary")
     parser.add_argument("--split", help="default: the benchmark's own")

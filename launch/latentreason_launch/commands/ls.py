@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 KINDS = ("methods", "recipes", "benchmarks", "readers", "generators")
 
@@ -41,6 +42,6 @@ def _rows(kind: str) -> list[tuple[str, str]]:
     return [(name, entry.summary) for name, entry in table.items()]
 
 
-def _first_comment(path) -> str:  # type: ignore[no-untyped-def]
+def _first_comment(path: Path) -> str:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     return first.lstrip("# ") if first.startswith("#") else ""

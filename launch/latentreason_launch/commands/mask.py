@@ -14,8 +14,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Draw and say where."""
     from latentreason.errors import check_choice
-    from latentreason_kernels.picture import LAYOUTS, save_picture
+    from latentreason_kernels.examples import EXAMPLES, example
+    from latentreason_kernels.picture import save_picture
 
-    check_choice("layout", arguments.layout, LAYOUTS)
-    save_picture(LAYOUTS[arguments.layout](), arguments.out)
+    check_choice("layout", arguments.layout, EXAMPLES)
+    save_picture(example(arguments.layout), arguments.out)
     print(arguments.out)
