@@ -35,7 +35,7 @@ _TABLE: dict[str, dict[int, tuple[Config, ...]]] = {
         256: (Config(64, 32, 8, 2),),
     },
     "decode": {
-        64: (Config(64, 64, 4, 2),),
+        64: (Config(64, 32, 4, 2),),
         128: (Config(64, 32, 4, 3),),
         256: (Config(64, 32, 8, 2),),
     },
