@@ -11,6 +11,7 @@ Shapes: B rows, T columns of this pass, P columns before it, H hidden size, L la
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -102,10 +103,10 @@ def _cache(num_layers: int, flat: tuple[Tensor, ...]) -> DynamicCache:
 
 def cache_argument(decoder: Any) -> str:
     """The keyword under which a decoder takes its cache: renamed in transformers 5.24."""
-    return _cache_argument(type(decoder))
+    parameters = _parameters(type(decoder).forward)
+    return "cache" if "cache" in parameters else "past_key_values"
 
 
 @cache
-def _cache_argument(decoder_class: Any) -> str:
-    parameters = inspect.signature(decoder_class.forward).parameters
-    return "cache" if "cache" in parameters else "past_key_values"
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
