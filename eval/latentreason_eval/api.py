@@ -99,6 +99,7 @@ def evaluate(
     device: str | None = None,
     dtype: str | None = None,
     show_progress: bool = True,
+    measure_latency: bool = True,
     model: Any | None = None,
     endpoint: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -121,6 +122,8 @@ def evaluate(
         extractor: name of an answer rule that replaces the benchmark's own.
         device, dtype: where and how the weights are held.
         show_progress: draw a progress bar on standard error.
+        measure_latency: ask nine questions one at a time after each condition, for the column
+            `seconds_per_question`; off, it has the time in the batch.
         model: a loaded model, used instead of loading `checkpoint`.
         endpoint: for an address, the other fields of `latentreason_eval.backends.http.Endpoint`:
             `model`, `api`, `instruction`, `concurrency`, `timeout`, `retries`, `backoff`, ...
@@ -177,7 +180,7 @@ def evaluate(
         limit=limit,
         show_progress=show_progress,
         # An endpoint's requests are timed one by one as it is.
-        measure_latency=not is_address,
+        measure_latency=measure_latency and not is_address,
     )
     rows = [evaluation.condition(item) for item in conditions(sampling, modes, sweeps)]
     summary = rows[0] | {

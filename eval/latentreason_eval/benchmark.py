@@ -13,6 +13,7 @@ import yaml
 
 from latentreason.errors import UserError, check_choice, nearest
 from latentreason_eval.extraction.chain import Chain, default_chain
+from latentreason_eval.metrics.headline import METRICS
 from latentreason_eval.rules import AnswerRule
 from latentreason_eval.verification.registry import build_verifier
 
@@ -62,12 +63,11 @@ class Benchmark:
         extract: where the answer is looked for, in order (`extraction.places.PLACES`).
         verify: the verifier's name.
         verify_options: its options.
-        metric: the headline figure; "accuracy".
+        metric: the headline figure (`summary.METRICS`); it is the summary's `score`.
         reader: name of the file format.
         options: the reader's options.
         keep: keys of `Example.meta` that the verifier needs; they go into every record.
         baselines: shortcut baselines that are reported beside every score.
-        gold: how `data check` writes a gold answer: "answer", or the name of a solver.
         note: what to know before quoting a number.
     """
 
@@ -87,7 +87,6 @@ class Benchmark:
     options: Mapping[str, Any] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     baselines: tuple[str, ...] = ()
-    gold: str = "answer"
     note: str = ""
 
     def chain(self) -> Chain:
@@ -183,6 +182,7 @@ def _benchmark(tree: dict[str, Any], where: str) -> Benchmark:
     for name in ("extract", "keep", "baselines"):
         values[name] = tuple(values.get(name) or ())
     benchmark: Benchmark = _build(Benchmark, values, where)
+    check_choice(f"{where}: metric", benchmark.metric, METRICS)
     benchmark.split(None)
     benchmark.rule()
     return benchmark

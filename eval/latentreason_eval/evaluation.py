@@ -13,6 +13,7 @@ from latentreason_eval import distributed
 from latentreason_eval.baselines import baseline_rows
 from latentreason_eval.benchmark import Benchmark
 from latentreason_eval.cost import cost_columns, latency
+from latentreason_eval.metrics.headline import headline
 from latentreason_eval.provenance import provenance
 from latentreason_eval.rules import AnswerRule
 from latentreason_eval.runner import questions, run
@@ -88,6 +89,7 @@ class Evaluation:
             show_progress=self.show_progress,
         )
         row = summarise(records, settings, none_votes=self.rule.none_votes)
+        row |= {"metric": self.benchmark.metric, "score": headline(self.benchmark.metric, row)}
         rank, size = distributed.rank_and_size()
         parameters = self._describe.get("num_parameters")
         row |= cost_columns(records, row, parameters, self.backend.parallel * size)

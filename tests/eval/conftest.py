@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +100,12 @@ def data_root() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("LATENTREASON_DATA names no folder with the benchmark files")
     return Path(folder)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """This process's environment for subprocesses, with a checkout's packages on the path."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")

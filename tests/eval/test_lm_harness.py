@@ -129,14 +129,12 @@ def test_missing_model_args_are_named():
 
 
 @pytest.mark.slow
-def test_the_harness_own_command_line(tasks, tiny_checkpoints):
-    from tests.eval.test_runner import environment
-
+def test_the_harness_own_command_line(tasks, tiny_checkpoints, environment):
     command = [sys.executable, "-m", "latentreason_eval.lm_harness", "--model", "latentreason"]
     command += ["--model_args", f"pretrained={tiny_checkpoints['coconut']}"]
     command += ["--tasks", str(tasks / "tracking.yaml")]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=200, env=environment(), check=False
+        command, capture_output=True, text=True, timeout=200, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "local_tracking" in done.stdout

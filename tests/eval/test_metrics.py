@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from latentreason_eval.metrics.headline import METRICS, headline
 from latentreason_eval.metrics.intervals import bootstrap, wilson
 from latentreason_eval.metrics.paired import compare_shares, mcnemar
 from latentreason_eval.metrics.passk import majority_at_k, pass_at_k, sample_sizes
@@ -78,6 +79,18 @@ def test_reported_sample_sizes():
     assert sample_sizes(1) == [1]
     assert sample_sizes(10) == [1, 2, 5, 10]
     assert sample_sizes(64) == [1, 2, 5, 10, 20, 50, 64]
+
+
+def test_the_headline_is_what_the_benchmark_says():
+    row = {
+        "accuracy": 0.5,
+        "pass_at_k": {"1": 0.5, "2": 0.7, "10": 0.9},
+        "majority_at_k": {"1": 0.5, "2": 0.5, "10": 0.6},
+        "distinct": 2.5,
+    }
+    found = {metric: headline(metric, row) for metric in METRICS}
+    assert found == {"accuracy": 0.5, "pass": 0.9, "majority": 0.6, "distinct": 2.5}
+    assert headline("pass", {"accuracy": 0.4}) == 0.4
 
 
 def test_mcnemar_is_the_exact_binomial_test():

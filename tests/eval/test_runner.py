@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,23 +61,18 @@ def test_controls_of_a_checkpoint_are_scored(tiny_checkpoints, tmp_path):
     assert row["controls"][0]["thoughts"] == 0
 
 
-def test_two_ranks_write_the_records_of_one(tiny_checkpoints, tmp_path):
+def test_two_ranks_write_the_records_of_one(tiny_checkpoints, tmp_path, environment):
     checkpoint = tiny_checkpoints["coconut"]
     one = score(checkpoint, tmp_path / "one", batch_size=7)
     script = tmp_path / "run.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", str(script), str(checkpoint), str(tmp_path / "two")]
-    subprocess.run([*command, str(LIMIT)], check=True, timeout=100, env=environment())
+    subprocess.run([*command, str(LIMIT)], check=True, timeout=100, env=environment)
     assert verdicts(tmp_path / "two") == verdicts(tmp_path / "one")
     two = json.loads((tmp_path / "two" / "summary.json").read_text())
     assert two["accuracy"] == one["accuracy"]
     assert [path.name for path in (tmp_path / "two").glob("records*")] == ["records.jsonl"]
-
-
-def environment() -> dict[str, str]:
-    """This process's environment, with the packages of a checkout on the path."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 
 
 class Killed(BaseException):
