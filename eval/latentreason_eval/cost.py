@@ -48,6 +48,17 @@ def flops_per_sample(num_parameters: int, record: Mapping[str, float]) -> float:
     return 2.0 * num_parameters * (record["prompt_tokens"] + latents + record["tokens"])
 
 
+def reset_peak_memory() -> None:
+    """Begin to measure anew, where that is possible: a process's resident peak only rises."""
+    import sys
+
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+
 def peak_memory() -> int:
     """Return the peak memory of this process so far in bytes: GPU memory where there is a GPU."""
     import resource

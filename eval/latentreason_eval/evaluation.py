@@ -12,7 +12,7 @@ from latentreason.errors import UserError, check_choice
 from latentreason_eval import distributed
 from latentreason_eval.baselines import baseline_rows
 from latentreason_eval.benchmark import Benchmark
-from latentreason_eval.cost import cost_columns, latency
+from latentreason_eval.cost import cost_columns, latency, reset_peak_memory
 from latentreason_eval.metrics.headline import headline
 from latentreason_eval.provenance import provenance
 from latentreason_eval.rules import AnswerRule
@@ -77,6 +77,7 @@ class Evaluation:
         """Run one condition and return its row; it is also written as its folder's summary."""
         out = self.out / condition.label
         settings = self.settings(condition.sampling)
+        reset_peak_memory()
         records = run(
             self.backend,
             self.split.examples,
