@@ -74,6 +74,20 @@ def test_rescoring_refuses_its_own_folder_and_unknown_rules(runs, tmp_path):
         rescore(runs[0], out=tmp_path / "x", extractor="cocnut")
 
 
+def unpacked(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a page's samples, as its script unpacks them."""
+    rows = []
+    for group in groups:
+        for name, values in group["columns"].items():
+            if isinstance(values, dict):
+                known = groups[values["same"]]["columns"][name] if "same" in values else None
+                group["columns"][name] = known or [values["all"]] * values["count"]
+        for values in zip(*group["columns"].values(), strict=True):
+            row = dict(zip(group["columns"], values, strict=True))
+            rows.append({"run": group["run"], "condition": group["condition"], **row})
+    return rows
+
+
 class Page(HTMLParser):
     """Collects tags, addresses and the samples of a report."""
 
@@ -85,7 +99,7 @@ class Page(HTMLParser):
         self.feed(text)
         found = re.search(r'<script type="application/json" id="samples">(.*?)</script>', text)
         assert found is not None
-        self.samples = json.loads(found[1].replace("<\\/", "</"))
+        self.samples = unpacked(json.loads(found[1].replace("<\\/", "</")))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)

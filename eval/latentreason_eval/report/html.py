@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from latentreason_eval.record import EvalRecord
 from latentreason_eval.report.table import Table
 from latentreason_eval.report.template import BROWSER, SCRIPT, STYLE
 from latentreason_eval.runs import Run, condition_folders
@@ -42,7 +43,9 @@ def page(
                 body.append(f"<p>{html.escape(remark)}</p>")
             body.append(_table(table))
     # "</" inside a script would end it.
-    samples = json.dumps(_samples(runs, questions), ensure_ascii=False).replace("</", "<\\/")
+    samples = json.dumps(
+        _samples(runs, questions), ensure_ascii=False, separators=(",", ":")
+    ).replace("</", "<\\/")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body>"
@@ -53,29 +56,48 @@ def page(
 
 
 def _samples(runs: Sequence[Run], questions: bool) -> list[dict[str, Any]]:
-    found = []
+    """Return one group per condition: run, condition, and columns over its samples.
+
+    A column that is the same throughout is {"all": value}, one that an earlier group has too is
+    {"same": that group}: so tens of thousands of samples stay small.
+    """
+    groups: list[dict[str, Any]] = []
+    seen: dict[str, int] = {}
     for run in runs:
         for folder in condition_folders(run.path):
-            condition = "main" if folder == run.path else folder.name
-            for record in run.records("" if folder == run.path else folder.name):
-                row: dict[str, Any] = {
-                    "run": run.label,
-                    "condition": condition,
-                    "id": record.id,
-                    "sample": record.sample,
-                    "verdict": verdict(record.correct, record.answer, record.error),
-                    "tokens": record.num_tokens,
-                    "thoughts": record.num_thoughts,
-                }
-                if questions:
-                    row |= {
-                        "question": record.question[:MAX_TEXT],
-                        "gold": record.gold[:MAX_TEXT],
-                        "answer": record.answer,
-                        "text": (record.error or record.text)[:MAX_TEXT],
-                    }
-                found.append(row)
-    return found
+            label = "" if folder == run.path else folder.name
+            columns = {
+                name: _packed(name, values, seen, len(groups))
+                for name, values in _columns(run.records(label), questions).items()
+            }
+            groups.append({"run": run.label, "condition": label or "main", "columns": columns})
+    return groups
+
+
+def _columns(records: Sequence[EvalRecord], questions: bool) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {
+        "id": [record.id for record in records],
+        "sample": [record.sample for record in records],
+        "verdict": [verdict(record.correct, record.answer, record.error) for record in records],
+        "thoughts": [record.num_thoughts for record in records],
+        "tokens": [record.num_tokens for record in records],
+    }
+    if questions:
+        columns |= {
+            "question": [record.question[:MAX_TEXT] for record in records],
+            "gold": [record.gold[:MAX_TEXT] for record in records],
+            "answer": [record.answer for record in records],
+            "text": [(record.error or record.text)[:MAX_TEXT] for record in records],
+        }
+    return columns
+
+
+def _packed(name: str, values: list[Any], seen: dict[str, int], group: int) -> Any:
+    if values and all(value == values[0] for value in values):
+        return {"all": values[0], "count": len(values)}
+    key = json.dumps([name, values])
+    first = seen.setdefault(key, group)
+    return values if first == group else {"same": first}
 
 
 def verdict(correct: bool | None, answer: str | None, error: str | None) -> str:

@@ -84,9 +84,21 @@ def _frontier(axes: Axes, runs: Sequence[Run]) -> None:
             linestyle="none",
             label=f"{run.label} ({row['thoughts']:.3g} thoughts + {row['tokens']:.3g} tokens)",
         )
+        # What the same checkpoint does with other numbers of thoughts or steps.
+        axes.plot(
+            [other["tokens"] + other["thoughts"] for other in row.get("sweep", [])],
+            [100 * other["accuracy"] for other in row.get("sweep", [])],
+            marker=MARKERS[number % len(MARKERS)],
+            color=COLOURS[number % len(COLOURS)],
+            markersize=4,
+            markerfacecolor="white",
+            linestyle="none",
+        )
     _baseline_lines(axes, runs[0])
-    axes.set_xlabel("thoughts + visible tokens per answer")
-    axes.set_xlim(left=0)
+    swept = any(run.summary.get("sweep") for run in runs)
+    note = " (small: other thought or step counts)" if swept else ""
+    axes.set_xlabel(f"thoughts + visible tokens per answer{note}")
+    axes.set_xlim(0, 1.08 * axes.get_xlim()[1])
     _finish(axes, runs)
 
 

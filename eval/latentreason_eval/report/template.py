@@ -26,8 +26,22 @@ BROWSER = """
 """
 
 SCRIPT = """
-const rows = JSON.parse(document.getElementById("samples").textContent);
 const get = id => document.getElementById(id), size = 25;
+const groups = JSON.parse(get("samples").textContent), rows = [];
+groups.forEach(group => {
+  const columns = {};
+  for (const [name, values] of Object.entries(group.columns)) {
+    if (Array.isArray(values)) columns[name] = values;
+    else if ("same" in values) columns[name] = groups[values.same].columns[name];
+    else columns[name] = Array(values.count).fill(values.all);
+  }
+  group.columns = columns;
+  columns.id.forEach((_, place) => {
+    const row = {run: group.run, condition: group.condition};
+    for (const name in columns) row[name] = columns[name][place];
+    rows.push(row);
+  });
+});
 let first = 0;
 const fill = (id, all, values) => {
   for (const value of ["", ...new Set(values)])
