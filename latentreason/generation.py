@@ -39,6 +39,8 @@ class Generation:
         sample_index: which of the prompt's `num_samples` this is.
         finish_reason: "stop" (end token) or "length" (max_new_tokens reached).
         thoughts: (num_thoughts, hidden size), the vectors fed to the model, where asked for.
+        thought_states: where thoughts are projected, the hidden states (num_thoughts, hidden size)
+            they are made of: what the head can read.
     """
 
     text: str
@@ -51,6 +53,12 @@ class Generation:
     sample_index: int
     finish_reason: Literal["stop", "length"]
     thoughts: torch.Tensor | None = None
+    thought_states: torch.Tensor | None = None
+
+    @property
+    def readable_thoughts(self) -> torch.Tensor | None:
+        """What the language-model head can read: the thoughts before any projection."""
+        return self.thoughts if self.thought_states is None else self.thought_states
 
 
 @dataclass(frozen=True)

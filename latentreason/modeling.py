@@ -105,7 +105,7 @@ class LatentModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_attention_backend = True
-    thought_modes: ClassVar[tuple[str, ...]] = ("normal",)
+    thought_modes: tuple[str, ...] = ("normal",)
 
     def __init__(self, config: LatentConfig, language_model: Any = None) -> None:
         super().__init__(config)

@@ -20,7 +20,8 @@ def top_words(
 
     Args:
         model: the model that had the thoughts.
-        thoughts: (num_thoughts, H), of a `Generation` made with `return_thoughts=True`.
+        thoughts: (num_thoughts, H), `readable_thoughts` of a `Generation` made with
+            `return_thoughts=True` (its `thoughts`, where nothing projects them).
         k: tokens per thought.
 
     Raises:

@@ -29,8 +29,23 @@ METHODS: dict[str, Entry] = {
         "pause-as-thought: the same curriculum, thoughts are a learned embedding",
         {"thought_source": "learned"},
     ),
+    "pause_tokens": Entry(
+        "latentreason.methods.coconut",
+        "learned pause tokens between question and answer, no curriculum",
+        {"thought_source": "learned", "curriculum": False, "markers": False},
+    ),
+    "no_thoughts": Entry(
+        "latentreason.methods.coconut",
+        "the same removal of steps with nothing in their place",
+        {"thoughts_per_step": 0, "markers": False},
+    ),
     "cot": Entry("latentreason.methods.text", "writes the steps in words, then the answer"),
     "no_cot": Entry("latentreason.methods.text", "answers directly", {"steps": "none"}),
+    "icot": Entry(
+        "latentreason.methods.text",
+        "removes the chain of thought token by token from the left",
+        {"steps": "internalized"},
+    ),
 }
 
 

@@ -35,15 +35,15 @@ def generate(
     count = model.config.num_thoughts if options.num_thoughts is None else options.num_thoughts
     if options.thought_mode == "none":
         count = 0
-    markers = len(thought_ids(0, model.config)[0]) * 2
-    check_positions(prompts, count + markers, model.position_limit)
+    start, _, end = thought_ids(0, model.config)
+    check_positions(prompts, count + len(start) + len(end), model.position_limit)
     # Noise differs from sample to sample; every other kind of thought is shared by them.
     early = options.num_samples if options.thought_mode == "noise" else 1
     keys = [(row, sample) for row in ids for sample in range(options.num_samples)]
     decoder = Decoder(model, model.position_limit)
     rows = [prompt for prompt in prompts for _ in range(early)]
     source = _source(model, keys, donors, options, count)
-    hidden, thoughts = _think(model, decoder, rows, count, source)
+    hidden, thoughts, states = _think(model, decoder, rows, count, source)
     late = options.num_samples // early
     decoder.repeat(late)
     answers = decoder.write(
@@ -56,9 +56,15 @@ def generate(
         top_p=options.top_p,
         seed=options.seed,
     )
-    kept = thoughts.repeat_interleave(late, 0).cpu() if options.return_thoughts else None
-    samples = options.num_samples
-    return answers_to_generations(answers, prompts, model.tokenizer, samples, kept, count)
+    generations = answers_to_generations(
+        answers, prompts, model.tokenizer, options.num_samples, None, count
+    )
+    if options.return_thoughts:
+        projected = model.projection is not None
+        for number, generation in enumerate(generations):
+            generation.thoughts = thoughts[number // late].cpu()
+            generation.thought_states = states[number // late].cpu() if projected else None
+    return generations
 
 
 def think(model: Model, prompts: Sequence[Sequence[int]], count: int) -> Tensor:
@@ -74,9 +80,9 @@ def _think(
     count: int,
     source: Source | None,
     close: bool = True,
-) -> tuple[Tensor, Tensor]:
-    """Read the prompts and think; return the state that predicts the first visible token (B, H) and
-    the thoughts (B, count, H).
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Read the prompts and think; return the state that predicts the first visible token (B, H), the
+    thoughts and the hidden states before their slots (both (B, count, H)).
 
     A None source reads the placeholders with the prompt, in one pass.
     """
@@ -85,21 +91,23 @@ def _think(
     if source is None or count == 0:
         hidden = decoder.prefill([[*p, *start, *slots, *end] for p in prompts], pad, device)
         embedding = model.embed(torch.tensor(slots, dtype=torch.long, device=device))
-        return hidden, embedding[None].expand(len(prompts), -1, -1)
+        thoughts = embedding[None].expand(len(prompts), -1, -1)
+        return hidden, thoughts, thoughts
     hidden = decoder.prefill([[*p, *start] for p in prompts], pad, device)
-    thoughts = []
+    chain, states = [], []
     for k in range(count):
         thought = source(k, hidden).to(hidden.dtype)
-        thoughts.append(thought)
+        chain.append(thought)
+        states.append(hidden)
         hidden = decoder.step(thought)
     for token in end if close else []:
         hidden = decoder.step_token(token)
-    return hidden, torch.stack(thoughts, 1)
+    return hidden, torch.stack(chain, 1), torch.stack(states, 1)
 
 
 def _own_thoughts(model: Model) -> Source:
     if model.config.thought_source == "hidden":
-        return lambda k, hidden: hidden
+        return lambda k, hidden: model.as_thought(hidden)
     return lambda k, hidden: _placeholder(model, hidden)
 
 

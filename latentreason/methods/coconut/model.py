@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +21,12 @@ from latentreason.decoding.functional import Segment, run_pass
 from latentreason.errors import UserError
 from latentreason.generation import THOUGHT_MODES, GenerateOptions, Generation
 from latentreason.methods.coconut.config import Config
+from latentreason.methods.coconut.curriculum import check_stage, split_steps
 from latentreason.methods.coconut.generate import generate, think
-from latentreason.methods.coconut.layout import END, LATENT, START, lay_out, split_steps
-from latentreason.methods.coconut.settings import Settings
+from latentreason.methods.coconut.layout import END, LATENT, START, lay_out
+from latentreason.methods.coconut.projection import fit_projection, make_projection
+from latentreason.methods.coconut.settings import CURRICULUM_FIELDS, Settings
+from latentreason.methods.coconut.symbolic import lay_out_graph
 from latentreason.modeling import LatentModel, LossTerms
 
 STATISTICS_QUESTIONS = 128
@@ -38,11 +41,13 @@ class Model(LatentModel):
 
     config_class = Config
     thought_mean: Tensor
-    thought_modes: ClassVar[tuple[str, ...]] = THOUGHT_MODES
 
     def __init__(self, config: Config, language_model: Any = None) -> None:
         super().__init__(config, language_model)
         hidden_size = self.causal_lm.config.hidden_size
+        # Without thoughts there is nothing to control.
+        self.thought_modes = THOUGHT_MODES if config.thoughts_per_step else THOUGHT_MODES[:1]
+        self.projection = make_projection(config.thought_projection, hidden_size)
         # Mean thought of each position, for the control of that name; measured by `statistics`.
         self.register_buffer("thought_mean", torch.zeros(config.num_thoughts, hidden_size))
         self.post_init()
@@ -57,25 +62,23 @@ class Model(LatentModel):
             method_name=settings.name,
             prompt=dataclasses.asdict(settings.prompt),
             max_new_tokens=settings.max_new_tokens,
-            thoughts_per_step=settings.thoughts_per_step,
-            max_stage=settings.max_stage,
-            pad_to_max=settings.pad_to_max,
-            stage_mixing=settings.stage_mixing,
-            markers=settings.markers,
-            thought_source=settings.thought_source,
-            single_pass=settings.single_pass,
-            truncate=settings.truncate,
+            **{name: getattr(settings, name) for name in CURRICULUM_FIELDS},
             latent_token_id=latent,
             start_latent_token_id=start,
             end_latent_token_id=end,
         )
         model = cls(config, language_model)
         model.tokenizer = tokenizer
+        fit_projection(model.projection, model.get_input_embeddings().weight)
+        if settings.objective != "text":
+            opening = model.prompt.answer_opening
+            config.answer_mark_ids = tokenizer(opening, add_special_tokens=False)["input_ids"]
         return model
 
     def set_stage(self, stage: int) -> None:
         """Fix the stage and with it the number of thoughts that inference uses."""
         config = self.config
+        check_stage(stage, config)
         config.stage = stage
         # At inference a question has no steps to count: padded, the number depends on the stage only.
         config.num_thoughts = split_steps(stage, config.max_stage, config)[1]
@@ -96,7 +99,8 @@ class Model(LatentModel):
         self.thought_mean.copy_(thoughts.mean(0))
 
     def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Row:
-        return lay_out(example, stage, self.prompt, self.config, rng)
+        lay = lay_out if self.config.objective == "text" else lay_out_graph
+        return lay(example, stage, self.prompt, self.config, rng)
 
     def collate(self, layouts: Sequence[Row], index: Sequence[int]) -> dict[str, Any]:
         check_lengths(layouts, index, self.position_limit)
@@ -148,9 +152,14 @@ class Model(LatentModel):
         if self.config.thought_source == "learned":
             return token
         truncate = self.config.truncate
-        if truncate is not None and (truncate == 0 or remaining % truncate == 0):
+        # Counted from the last thought: `truncate` links are kept, one is cut, and so on.
+        if truncate is not None and remaining % (truncate + 1) == 0:
             state = state.detach()
-        return torch.where(is_thought[:, None], state.to(token.dtype), token)
+        return torch.where(is_thought[:, None], self.as_thought(state).to(token.dtype), token)
+
+    def as_thought(self, state: Tensor) -> Tensor:
+        """What a hidden state (B, H) becomes when it is fed back."""
+        return state if self.projection is None else self.projection(state)
 
     def _columns(
         self, embeds: Tensor, batch: dict[str, Any], past: list[Segment]

@@ -1,4 +1,4 @@
-"""Chain of thought in words, and answering directly: an ordinary causal LM."""
+"""Chain of thought in words, answering directly, and what lies between: an ordinary causal LM."""
 
 from __future__ import annotations
 
@@ -11,29 +11,31 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from latentreason.backbones.load import load_tokenizer
-from latentreason.columns import (
-    IGNORED,
-    Row,
-    align,
-    check_lengths,
-    count_supervised,
-    cross_entropy_sum,
-)
+from latentreason.columns import Row, align, check_lengths, count_supervised, cross_entropy_sum
 from latentreason.data.example import Example
 from latentreason.decoding.decoder import Decoder
 from latentreason.decoding.results import answers_to_generations, check_positions
 from latentreason.generation import GenerateOptions, Generation
+from latentreason.methods.text.layout import lay_out
 from latentreason.methods.text.settings import Settings
 from latentreason.modeling import LatentConfig, LatentModel, LossTerms
 
 
 class Config(LatentConfig):
-    """Checkpoint config of the text baselines; `steps` is "all" or "none"."""
+    """Checkpoint config of the text baselines; for its own fields see `Settings`."""
 
     model_type = "latentreason_text"
 
-    def __init__(self, steps: str = "all", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        steps: str = "all",
+        remove_all_at: int | None = None,
+        removal_smoothing: float = 4.0,
+        **kwargs: Any,
+    ) -> None:
         self.steps = steps
+        self.remove_all_at = remove_all_at
+        self.removal_smoothing = removal_smoothing
         super().__init__(**kwargs)
 
 
@@ -52,6 +54,8 @@ class Model(LatentModel):
             text_config=language_model.config,
             method_name=settings.name,
             steps=settings.steps,
+            remove_all_at=settings.remove_all_at,
+            removal_smoothing=settings.removal_smoothing,
             prompt=dataclasses.asdict(settings.prompt),
             max_new_tokens=settings.max_new_tokens,
         )
@@ -66,12 +70,9 @@ class Model(LatentModel):
         return cls.create(Settings(name="cot"), language_model, load_tokenizer(name))
 
     def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Row:
-        prompt = self.prompt
-        question = prompt.question_ids(example.question)
-        steps = example.steps if self.config.steps == "all" else ()
-        target = [token for step in steps for token in prompt.step_ids(step)]
-        target += prompt.answer_ids(example.answer)
-        return Row(question + target, [IGNORED] * len(question) + target)
+        config = self.config
+        removal = (config.remove_all_at, config.removal_smoothing)
+        return lay_out(example, stage, self.prompt, config.steps, removal, rng)
 
     def collate(self, layouts: Sequence[Row], index: Sequence[int]) -> dict[str, Any]:
         check_lengths(layouts, index, self.position_limit)

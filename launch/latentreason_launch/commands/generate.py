@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
         return_thoughts=arguments.show_thoughts,
     )
     if arguments.show_thoughts:
-        for number, words in enumerate(top_words(model, generations[0].thoughts), 1):
+        for number, words in enumerate(top_words(model, generations[0].readable_thoughts), 1):
             print(f"thought {number}: " + ", ".join(f"{word!r} {p:.2f}" for word, p in words))
     for generation in generations:
         print(generation.text)
