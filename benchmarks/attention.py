@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +99,21 @@ def _packed(length: int) -> Layout:
 def chosen_layouts(cuda: bool, quick: bool) -> list[Layout]:
     """The layouts of the kernels' contract on CUDA; fewer and shorter ones on CPU or with quick."""
     if cuda and not quick:
-        blocks = [(100, 4, 4, 8), (500, 8, 16, 4), (1000, 16, 16, 4), (2000, 16, 64, 2)]
-        diffusion = [(512, 4), (2048, 32), (4096, 32), (8192, 128)]
-        causal, packed = [512, 2048, 8192], [2048, 8192]
+        blocks = [(1000, 16, 16, 4), (100, 4, 4, 8), (2000, 16, 64, 2), (500, 8, 16, 4)]
+        diffusion = [(4096, 32), (512, 4), (8192, 128), (2048, 32)]
+        causal, packed = [2048, 512, 8192], [8192, 2048]
     else:
         blocks = [(100, 8, 4, 8)] if quick else [(100, 8, 4, 4), (100, 8, 4, 8), (300, 8, 16, 4)]
         diffusion = [(256, 16)] if quick else [(256, 16), (512, 32)]
         causal, packed = ([256], [512]) if quick else ([160, 512, 1024], [512, 1024])
-    made = [_causal(n) for n in causal] + [_ladir(*shape) for shape in blocks]
-    return made + [_diffusion(*shape) for shape in diffusion] + [_packed(n) for n in packed]
+    kinds = [
+        [_causal(n) for n in causal],
+        [_ladir(*shape) for shape in blocks],
+        [_diffusion(*shape) for shape in diffusion],
+        [_packed(n) for n in packed],
+    ]
+    # One of each kind first, so that a run that stops at its budget has seen them all.
+    return [layout for turn in zip_longest(*kinds) for layout in turn if layout is not None]
 
 
 def dense_sdpa(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rule: Visibility) -> torch.Tensor:
@@ -178,10 +185,10 @@ def passes(
     method: Method, tensors: list[torch.Tensor], rule: Visibility, repeats: int, cuda: bool
 ) -> Iterator[tuple[str, tuple[float, float, float]]]:
     """Forward and backward times of one method with its metadata kept."""
-    q, k, v, d_out = tensors
-    leaves = [t.detach().requires_grad_() for t in (q, k, v)]
-    with torch.no_grad():
-        yield "forward", milliseconds(lambda: method(q, k, v, rule), repeats, cuda)
+    d_out = tensors[3]
+    leaves = [t.detach().requires_grad_() for t in tensors[:3]]
+    # With gradients needed, as in training: flex then has one graph per shape to compile, not two.
+    yield "forward", milliseconds(lambda: method(*leaves, rule), repeats, cuda)
     out = method(*leaves, rule)
 
     def backward() -> None:
@@ -195,17 +202,17 @@ def masks(
 ) -> tuple[float, float, float]:
     """Time to build a visibility and all that a method derives from it.
 
-    The forward with a fresh visibility, less the forward with a kept one, both on one head.
+    The forward with a fresh visibility, less the forward with a kept one.
     """
-    q, k, v, _ = (t[:, :1] for t in tensors)
-    method, kept = methods(cuda)[name], layout.build(q.shape[0]).to(q.device)
-    with torch.no_grad():
+    leaves = [t.detach().requires_grad_() for t in tensors[:3]]
+    batch, method = leaves[0].shape[0], methods(cuda)[name]
+    kept = layout.build(batch).to(leaves[0].device)
 
-        def fresh() -> None:
-            method(q, k, v, layout.build(q.shape[0]).to(q.device))
+    def fresh() -> None:
+        method(*leaves, layout.build(batch).to(leaves[0].device))
 
-        low, middle, high = milliseconds(fresh, repeats, cuda)
-        base = milliseconds(lambda: method(q, k, v, kept), repeats, cuda)[1]
+    low, middle, high = milliseconds(fresh, repeats, cuda)
+    base = milliseconds(lambda: method(*leaves, kept), repeats, cuda)[1]
     return max(0.0, low - base), max(0.0, middle - base), max(0.0, high - base)
 
 
@@ -290,6 +297,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few small shapes")
     parser.add_argument("--device", choices=("cuda", "cpu"), help="by default cuda where there is")
     parser.add_argument("--repeats", type=int, help="timed calls (30 on CUDA, 7 on CPU)")
+    parser.add_argument("--budget", type=float, help="seconds after which no shape is begun")
     parser.add_argument("--seed", type=int, default=0, help="of the random inputs")
     parser.add_argument("--tune", action="store_true", help="let triton tune its tiles first")
     options = parser.parse_args(arguments)
@@ -301,15 +309,28 @@ def main(arguments: list[str] | None = None) -> int:
         set_tuning(True)
     repeats = options.repeats or ((10 if options.quick else 30) if cuda else 7)
     rows: list[Measurement] = []
-    for dim in (64, 128) if cuda else (64,):
+    left_out = []
+    start = time.monotonic()
+    for dim in (128, 64) if cuda else (64,):
         for layout in chosen_layouts(cuda, options.quick):
+            if options.budget is not None and rows and time.monotonic() - start > options.budget:
+                left_out.append(f"{layout.name} D={dim}")
+                continue
             rows += measure(layout, dim, device, repeats, options.seed)
     print_table(rows)
+    if left_out:
+        print(f"not measured within {options.budget} s: {'; '.join(left_out)}")
     figures = figures_of(rows, cuda)
     for name, value in figures.items():
         print(f"{name}: {value:.2f}")
     machine = {**describe_machine(), "device": device.type, "threads": torch.get_num_threads()}
-    run = {"repeats": repeats, "seed": options.seed, "tuned": options.tune, "quick": options.quick}
+    run = {
+        "repeats": repeats,
+        "seed": options.seed,
+        "tuned": options.tune,
+        "quick": options.quick,
+        "not_measured": len(left_out),
+    }
     if options.csv:
         write_csv(options.csv, rows, {**machine, **run})
     if options.json:

@@ -56,8 +56,8 @@ print(json.dumps({
 PY
 cat "$out/machine.json" >>"$out/summary.txt"
 
-step tests 180 "$python" -m pytest -q tests/kernels -m "gpu and not slow" -p no:cacheprovider
-step attention 240 "$python" benchmarks/attention.py --json "$out/attention.json" \
+step tests 170 "$python" -m pytest -q tests/kernels -m "gpu and not slow" -p no:cacheprovider
+step attention 270 "$python" benchmarks/attention.py --budget 200 --json "$out/attention.json" \
   --csv "$out/attention.csv" ${TUNE:+--tune}
 for script in benchmarks/*.py; do
   name=$(basename "$script" .py)

@@ -31,9 +31,13 @@ def mask_mod(visibility: Visibility) -> MaskMod:
     return sees
 
 
+RECOMPILES = 256  # shapes that may be compiled for; torch's default of 8 would end in eager mode
+
+
 @cache
 def _compiled(function: Any) -> Any:
-    return torch.compile(function, dynamic=False)
+    # fullgraph: past the limit torch raises, where otherwise it would build the L x L scores.
+    return torch.compile(function, dynamic=False, fullgraph=True)
 
 
 def block_mask(visibility: Visibility) -> torch_flex.BlockMask:
@@ -42,7 +46,9 @@ def block_mask(visibility: Visibility) -> torch_flex.BlockMask:
     build = torch_flex.create_block_mask
     if visibility.device.type == "cuda":
         build = _compiled(build)
-    return build(mask_mod(visibility), batch, None, q_length, k_length, device=visibility.device)
+    rule, device = mask_mod(visibility), visibility.device
+    with torch._dynamo.config.patch(recompile_limit=RECOMPILES):
+        return build(rule, batch, None, q_length, k_length, device=device)
 
 
 def attend(
@@ -65,15 +71,16 @@ def attend(
     run = torch_flex.flex_attention
     if q.device.type == "cuda":
         run = _compiled(run)
-    out, aux = run(
-        q,
-        k,
-        v,
-        block_mask=mask,
-        scale=scale,
-        enable_gqa=q.shape[1] != k.shape[1],
-        return_aux=torch_flex.AuxRequest(lse=True),
-    )
+    with torch._dynamo.config.patch(recompile_limit=RECOMPILES):
+        out, aux = run(
+            q,
+            k,
+            v,
+            block_mask=mask,
+            scale=scale,
+            enable_gqa=q.shape[1] != k.shape[1],
+            return_aux=torch_flex.AuxRequest(lse=True),
+        )
     return out, aux.lse
 
 

@@ -120,13 +120,14 @@ def random_visibility(seed: int) -> Visibility:
     return Visibility(*sides)
 
 
-@pytest.mark.parametrize("heads", [(2, 2), (8, 2), (4, 1)])
-@pytest.mark.parametrize("queries", [1, 5, 16])
+@pytest.mark.parametrize(
+    ("queries", "heads"), [(1, (2, 2)), (5, (3, 1)), (16, (4, 1)), (1, (8, 2))]
+)
 def test_decode_splits_long_keys(queries, heads, triton_device):
     from latentreason_kernels.triton_ops.launch import fits_decode
 
-    present = torch.arange(600) >= torch.tensor([[0], [130]])
-    visibility = layouts.causal(600, batch=2).with_padding(present).narrow_queries(-queries)
+    present = torch.arange(520) >= torch.tensor([[0], [130]])
+    visibility = layouts.causal(520, batch=2).with_padding(present).narrow_queries(-queries)
     q, k, _, _ = inputs(visibility, heads=heads)
     assert fits_decode(q, k)
     check(visibility, visibility.dense(), triton_device, heads=heads)
