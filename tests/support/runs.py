@@ -155,8 +155,8 @@ def latentreason(*words: str, cwd: Path | None = None, **env: str) -> subprocess
 
 def torchrun(ranks: int, *words: str, timeout: float = 420) -> subprocess.CompletedProcess:
     """Train with real ranks on this machine."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-              "--nproc-per-node", str(ranks), "-m", "latentreason_launch.train", *words]  # fmt: skip
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    launch += ["--nproc-per-node", str(ranks), "-m", "latentreason_launch.train", *words]
     return subprocess.run(
         launch, capture_output=True, text=True, env=environment(), timeout=timeout, check=False
     )
