@@ -269,12 +269,15 @@ class Trainer:
         latest = self.checkpoints.latest()
         if latest is None:
             return
-        saved = json.loads((latest / "config.json").read_text(encoding="utf-8"))["method_name"]
-        if saved != self.model.config.method_name:
+        saved = json.loads((latest / "config.json").read_text(encoding="utf-8"))
+        ours, theirs = self.model.config.method_name, saved["method_name"]
+        if ours != theirs:
             raise UserError(
-                f"run.name: {self.checkpoints.run} holds a run of method {saved}, this recipe "
-                f"trains {self.model.config.method_name}; give another run.name, or remove that run"
+                f"run.name: {self.checkpoints.run} holds a run of method {theirs}, this recipe "
+                f"trains {ours}; give another run.name, or remove that run"
             )
+        # Buffers take the size they have in that stage.
+        self.model.set_stage(saved["stage"])
         self.state = TrainerState.load(latest / STATE_FOLDER / "state.json")
         self.strategy.load(latest / STATE_FOLDER)
 
