@@ -155,7 +155,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     model = build_model(options.quick)
-    repeats = 2 if options.quick else 5
+    repeats = 2 if options.quick else 3
     latent, plain = measure_training(model, 16, repeats)
     latent_4, plain_4 = measure_training(model, 4, repeats)
     fast, slow = measure_generation(
