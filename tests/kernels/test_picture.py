@@ -1,7 +1,9 @@
 """Pictures and the named examples the command line offers."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -57,3 +59,11 @@ def test_importing_the_package_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_pictures_in_the_readme_are_what_is_drawn():
+    readme = Path(__file__).resolve().parents[2] / "kernels" / "README.md"
+    found = re.findall(r"```text ([\w-]+)\n(.*?)\n```", readme.read_text("utf-8"), flags=re.S)
+    assert len(found) >= 5
+    for name, picture in found:
+        assert picture == draw_text(example(name)), name
