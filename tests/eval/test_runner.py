@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from latentreason.errors import DataError
+import latentreason
+from latentreason.errors import DataError, UserError
 from latentreason.registry import METHODS
 from latentreason_eval.api import evaluate
 from latentreason_eval.record import read_records
@@ -21,8 +23,11 @@ LIMIT = 40
 SCRIPT = """
 import sys
 from latentreason_eval.api import evaluate
-row = evaluate(sys.argv[1], "state_tracking", out=sys.argv[2], limit=int(sys.argv[3]),
-               batch_size=7, num_samples=2, temperature=1.0, show_progress=False)
+limit, batch_size, out, *checkpoints = sys.argv[1:]
+for checkpoint in checkpoints:
+    evaluate(checkpoint, "state_tracking", out=f"{out}/{checkpoint.split('/')[-1]}",
+             limit=int(limit), batch_size=int(batch_size), num_samples=2, temperature=1.0,
+             show_progress=False)
 """
 
 
@@ -62,17 +67,59 @@ def test_controls_of_a_checkpoint_are_scored(tiny_checkpoints, tmp_path):
 
 
 def test_two_ranks_write_the_records_of_one(tiny_checkpoints, tmp_path, environment):
-    checkpoint = tiny_checkpoints["coconut"]
-    one = score(checkpoint, tmp_path / "one", batch_size=7)
+    checkpoints = {name: tiny_checkpoints[name] for name in METHODS}
+    one = {
+        name: score(path, tmp_path / "one" / name, batch_size=7)
+        for name, path in checkpoints.items()
+    }
     script = tmp_path / "run.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--standalone", str(script), str(checkpoint), str(tmp_path / "two")]
-    subprocess.run([*command, str(LIMIT)], check=True, timeout=100, env=environment)
-    assert verdicts(tmp_path / "two") == verdicts(tmp_path / "one")
-    two = json.loads((tmp_path / "two" / "summary.json").read_text())
-    assert two["accuracy"] == one["accuracy"]
-    assert [path.name for path in (tmp_path / "two").glob("records*")] == ["records.jsonl"]
+    command += ["--standalone", str(script), str(LIMIT), "7", str(tmp_path / "two")]
+    command += map(str, checkpoints.values())
+    subprocess.run(command, check=True, timeout=110, env=environment)
+    for name, row in one.items():
+        two = tmp_path / "two" / name
+        assert verdicts(two) == verdicts(tmp_path / "one" / name), name
+        assert json.loads((two / "summary.json").read_text())["accuracy"] == row["accuracy"]
+        assert [path.name for path in two.glob("records*")] == ["records.jsonl"]
+
+
+def test_after_kill_9_the_rest_is_asked_and_nothing_twice(tiny_checkpoints, tmp_path, environment):
+    checkpoint, limit = tiny_checkpoints["coconut"], 400
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(limit), "1", str(tmp_path / "killed")]
+    process = subprocess.Popen([*command, str(checkpoint)], env=environment)
+    records = tmp_path / "killed" / checkpoint.name / "records.rank0.jsonl"
+    deadline = time.monotonic() + 100
+    while not (records.is_file() and records.read_text().count("\n") >= 40):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    done = {json.loads(line)["index"] for line in records.read_text().splitlines()[:-2]}
+    assert 20 <= len(done) + 1 < limit
+    model = latentreason.load(checkpoint)
+    asked: list[int] = []
+    generate = model.generate
+    model.generate = lambda *a, ids, **k: asked.extend(ids) or generate(*a, ids=ids, **k)
+    options: dict[str, Any] = {"limit": limit, "measure_latency": False, "batch_size": 64}
+    score(checkpoint, tmp_path / "killed" / checkpoint.name, model=model, **options)
+    assert not done & set(asked)
+    assert len(asked) == len(set(asked))
+    score(checkpoint, tmp_path / "whole", **options)
+    assert verdicts(tmp_path / "killed" / checkpoint.name) == verdicts(tmp_path / "whole")
+
+
+def test_a_plain_causal_lm_is_scored(tiny_checkpoints, tmp_path):
+    model = latentreason.load(tiny_checkpoints["coconut"])
+    model.export(tmp_path / "plain")
+    row = score(tmp_path / "plain", tmp_path / "o", num_samples=1, temperature=0.0, controls=True)
+    assert (row["n"], row["thoughts"], row["controls"]) == (LIMIT, 0, [])
+    with pytest.raises(UserError, match="thought_mode"):
+        score(tmp_path / "plain", tmp_path / "p", thought_mode="zero")
 
 
 class Killed(BaseException):
@@ -119,8 +166,11 @@ def test_a_killed_run_goes_on_without_asking_twice(fake_model, sums_file, tmp_pa
     assert row["n"] == 30
 
 
-def test_a_checkpoint_killed_and_resumed_scores_as_uninterrupted(tiny_checkpoints, tmp_path):
-    checkpoint = tiny_checkpoints["cot"]
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_checkpoint_interrupted_and_resumed_scores_as_uninterrupted(
+    tiny_checkpoints, tmp_path, method
+):
+    checkpoint = tiny_checkpoints[method]
     score(checkpoint, tmp_path / "whole", batch_size=7)
     score(checkpoint, tmp_path / "parts", batch_size=5, limit=17)
     score(checkpoint, tmp_path / "parts", batch_size=9)
