@@ -9,13 +9,10 @@ ratio is that of the medians. Shapes are GPT-2 small's unless --quick.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from harness import describe_machine, print_figures, write_json
+from harness import describe_machine, in_turns, print_figures, write_json
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -100,18 +97,6 @@ def generate_one_by_one(model: Model, question: list[int]) -> list[int]:
         written.append(int(logits.argmax()))
         embeds = torch.cat([embeds, model.embed(torch.tensor([written[-1:]]))], 1)
     return written
-
-
-def in_turns(repeats: int, *functions: Callable[[], Any]) -> list[float]:
-    """Median seconds of each function, called in turns after one warm-up."""
-    times: list[list[float]] = [[] for _ in functions]
-    for repeat in range(repeats + 1):
-        for place, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            if repeat:
-                times[place].append(time.perf_counter() - start)
-    return [statistics.median(t) for t in times]
 
 
 def measure_training(model: Model, rows: int, repeats: int) -> tuple[float, float]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,18 @@ def describe_machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "gpu": gpu,
     }
+
+
+def in_turns(repeats: int, *functions: Callable[[], Any]) -> list[float]:
+    """Median seconds of each function, called in turns after one warm-up."""
+    times: list[list[float]] = [[] for _ in functions]
+    for repeat in range(repeats + 1):
+        for place, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            if repeat:
+                times[place].append(time.perf_counter() - start)
+    return [statistics.median(t) for t in times]
 
 
 def print_figures(figures: dict[str, Any]) -> None:

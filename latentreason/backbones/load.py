@@ -14,6 +14,7 @@ from latentreason.backbones.tokenizers import train_tokenizer
 from latentreason.config import ModelConfig
 from latentreason.errors import MissingFileError, UserError, check_choice
 
+ATTENTION = "latentreason"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -28,6 +29,8 @@ def build_backbone(config: ModelConfig, texts: Iterable[str]) -> tuple[Any, Any]
         MissingFileError: the named model can be found neither as a directory nor on the hub.
         UserError: a from-scratch config that transformers does not accept.
     """
+    if config.attn_implementation == ATTENTION:
+        register_attention()
     if config.name:
         return load_backbone(config)
     tokenizer_config = config.tokenizer
@@ -51,6 +54,7 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
         source = load(config.name, dtype=DTYPES[config.dtype])
         assert isinstance(source, LatentModel)
         backbone = source.merged_backbone()
+        backbone.set_attn_implementation(config.attn_implementation)
         backbone.config.update(dict(config.config))
         return backbone, source.tokenizer
     settings = (
@@ -81,12 +85,20 @@ def load_tokenizer(name: str, revision: str | None = None) -> Any:
     return tokenizer
 
 
+def register_attention() -> None:
+    """Make `attn_implementation="latentreason"` known to transformers."""
+    from latentreason_kernels.registration import register
+
+    register()
+
+
 def is_latent_checkpoint(name: str) -> bool:
-    """Whether `name` is a local directory that a latentreason method has saved."""
-    file = Path(name) / "config.json"
-    if not file.is_file():
-        return False
-    return "format_version" in json.loads(file.read_text(encoding="utf-8"))
+    """Whether `name` is a local checkpoint of a latentreason method, or a run folder with one."""
+    for folder in (Path(name), Path(name, "best"), Path(name, "last")):
+        file = folder / "config.json"
+        if file.is_file():
+            return "format_version" in json.loads(file.read_text(encoding="utf-8"))
+    return False
 
 
 def _from_hub(auto: Any, name: str, **options: Any) -> Any:

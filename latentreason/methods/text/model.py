@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from latentreason.backbones.load import load_tokenizer
-from latentreason.columns import Row, align, check_lengths, count_supervised, cross_entropy_sum
+from latentreason.backbones.load import ATTENTION, load_tokenizer
+from latentreason.columns import align, check_lengths, count_supervised, cross_entropy_sum
 from latentreason.data.example import Example
 from latentreason.decoding.decoder import Decoder
 from latentreason.decoding.results import answers_to_generations, check_positions
+from latentreason.errors import UserError
 from latentreason.generation import GenerateOptions, Generation
 from latentreason.methods.text.layout import lay_out
+from latentreason.methods.text.packing import pack, visibility
 from latentreason.methods.text.settings import Settings
 from latentreason.modeling import LatentConfig, LatentModel, LossTerms
 
@@ -42,14 +44,16 @@ class Config(LatentConfig):
 class Model(LatentModel):
     """Question, steps in words (or none), answer; loss on everything after the question."""
 
-    config_class = Config
+    config_class: Any = Config
 
     def __init__(self, config: Config, language_model: Any = None) -> None:
         super().__init__(config, language_model)
+        # How training lays batches out; nothing that inference needs.
+        self.pack_length: int | None = None
         self.post_init()
 
     @classmethod
-    def create(cls, settings: Settings, language_model: Any, tokenizer: Any) -> Model:
+    def create(cls, settings: Any, language_model: Any, tokenizer: Any) -> Model:
         config = Config(
             text_config=language_model.config,
             method_name=settings.name,
@@ -59,8 +63,15 @@ class Model(LatentModel):
             prompt=dataclasses.asdict(settings.prompt),
             max_new_tokens=settings.max_new_tokens,
         )
+        if settings.pack_length and language_model.config._attn_implementation != ATTENTION:
+            raise UserError(
+                "method.pack_length: packed examples would see each other under "
+                f"model.attn_implementation={language_model.config._attn_implementation}; "
+                f"set it to {ATTENTION}"
+            )
         model = cls(config, language_model)
         model.tokenizer = tokenizer
+        model.pack_length = settings.pack_length
         return model
 
     @classmethod
@@ -69,23 +80,32 @@ class Model(LatentModel):
         language_model = AutoModelForCausalLM.from_pretrained(name, **options)
         return cls.create(Settings(name="cot"), language_model, load_tokenizer(name))
 
-    def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Row:
+    def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Any:
         config = self.config
         removal = (config.remove_all_at, config.removal_smoothing)
         return lay_out(example, stage, self.prompt, config.steps, removal, rng)
 
-    def collate(self, layouts: Sequence[Row], index: Sequence[int]) -> dict[str, Any]:
+    def collate(self, layouts: Sequence[Any], index: Sequence[int]) -> dict[str, Any]:
         check_lengths(layouts, index, self.position_limit)
-        batch: dict[str, Any] = align(layouts, index, self.tokenizer.pad_token_id)
+        pad = self.tokenizer.pad_token_id
+        batch: dict[str, Any] = (
+            pack(layouts, index, self.pack_length, pad)
+            if self.pack_length
+            else align(layouts, index, pad)
+        )
         counts = {"answer": count_supervised(batch["labels"])}
         return batch | {"index": list(index), "counts": counts, "num_passes": 0}
 
     def forward(self, batch: dict[str, Any]) -> LossTerms:
+        if "documents" in batch:
+            mask = {"visibility": visibility(batch["documents"], batch["position_ids"])}
+        else:
+            mask = {"attention_mask": batch["attention_mask"]}
         hidden = self.decoder(
             inputs_embeds=self.embed(batch["input_ids"]),
-            attention_mask=batch["attention_mask"],
             position_ids=batch["position_ids"],
             use_cache=False,
+            **mask,
         ).last_hidden_state
         return {"answer": (cross_entropy_sum(hidden, batch["labels"], self.logits), 1.0)}
 

@@ -21,6 +21,8 @@ class Settings:
             token by token to the end.
         removal_smoothing: internalized: lambda of the random offset, P(o) ~ exp(-lambda o) tokens
             removed besides; .inf removes none besides.
+        pack_length: put several examples into rows of at most so many tokens, none of which sees
+            another; needs model.attn_implementation=latentreason.
         max_new_tokens: default of `generate`, stored in the checkpoint.
         prompt: see `PromptConfig`.
     """
@@ -29,6 +31,7 @@ class Settings:
     steps: str = "all"
     remove_all_at: int | None = None
     removal_smoothing: float = 4.0
+    pack_length: int | None = None
     max_new_tokens: int = 128
     prompt: PromptConfig = field(default_factory=PromptConfig)
 
@@ -45,6 +48,8 @@ class Settings:
                 f"{source}: method.remove_all_at: {self.remove_all_at} would never show the chain; "
                 "give 1 or more, or steps: none"
             )
+        if self.pack_length is not None and self.pack_length < 2:
+            raise UserError(f"{source}: method.pack_length: {self.pack_length} is too small")
         changed = (self.remove_all_at, self.removal_smoothing) != (None, 4.0)
         if changed and self.steps != "internalized":
             raise UserError(
