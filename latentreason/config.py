@@ -71,6 +71,8 @@ class SplitConfig:
         size: examples to generate, or at most to read; None reads all.
         seed: the generator's seed.
         options: the reader's or generator's own options; unknown ones are errors.
+        augment: of the train split: draw each example anew every time it is seen, "edge_order" or
+            "node_labels" (symbolic graphs).
     """
 
     reader: str | None = None
@@ -79,6 +81,7 @@ class SplitConfig:
     size: int | None = None
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
+    augment: str | None = None
 
 
 @dataclass

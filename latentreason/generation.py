@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -98,3 +100,25 @@ class GenerateOptions:
             raise UserError(f"temperature: {self.temperature} is negative; 0 is greedy")
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p: {self.top_p} is not in (0, 1]; 1 keeps every token")
+
+
+def answer_in_groups(
+    counts: Sequence[int],
+    options: GenerateOptions,
+    answer: Callable[[list[int], GenerateOptions], list[Generation]],
+) -> list[Generation]:
+    """Answer prompts that are to have different numbers of thoughts, one call per number.
+
+    Args:
+        counts: thoughts of each prompt.
+        options: their `num_thoughts` is replaced.
+        answer: (places of prompts, options) -> their generations, prompt-major.
+    """
+    found: dict[tuple[int, int], Generation] = {}
+    for count in sorted(set(counts)):
+        places = [place for place, own in enumerate(counts) if own == count]
+        for generation in answer(places, dataclasses.replace(options, num_thoughts=count)):
+            place = places[generation.prompt_index]
+            generation.prompt_index = place
+            found[place, generation.sample_index] = generation
+    return [found[key] for key in sorted(found)]

@@ -25,7 +25,7 @@ from latentreason.backbones.load import (
 from latentreason.config import ModelConfig
 from latentreason.data.example import Example
 from latentreason.errors import MissingFileError, UserError
-from latentreason.generation import GenerateOptions, Generation
+from latentreason.generation import GenerateOptions, Generation, answer_in_groups
 from latentreason.prompt import Prompt, PromptConfig
 
 FORMAT_VERSION = 1
@@ -214,6 +214,11 @@ class LatentModel(PreTrainedModel):
         """Called by the trainer when a stage begins; writes what inference needs into the config."""
         self.config.stage = stage
 
+    def gold_num_thoughts(self, num_steps: int) -> int | None:
+        """Thoughts for a question whose gold chain has so many steps, for a checkpoint that is to be
+        scored with that knowledge; None where it has a number of its own."""
+        return None
+
     def statistics(self, examples: Sequence[Example]) -> None:
         """Called by the trainer before a checkpoint: measure what the controls need."""
 
@@ -242,7 +247,7 @@ class LatentModel(PreTrainedModel):
         self,
         prompts: Sequence[str],
         *,
-        num_thoughts: int | None = None,
+        num_thoughts: int | Sequence[int] | None = None,
         thought_mode: str = "normal",
         num_samples: int = 1,
         max_new_tokens: int | None = None,
@@ -257,7 +262,8 @@ class LatentModel(PreTrainedModel):
 
         Args:
             prompts: questions; the method renders them.
-            num_thoughts: thoughts per question; None takes the checkpoint's number.
+            num_thoughts: thoughts per question, one number or one for each; None takes the
+                checkpoint's number.
             thought_mode: "normal" or one of the controls of `latentreason.generation`.
             num_samples: answers per question.
             max_new_tokens: most visible tokens, the end token included; None takes the checkpoint's.
@@ -277,8 +283,11 @@ class LatentModel(PreTrainedModel):
         """
         if isinstance(prompts, str):
             raise UserError("prompts: give a list of questions, not one string")
+        each = None if num_thoughts is None or isinstance(num_thoughts, int) else [*num_thoughts]
+        if each is not None and len(each) != len(prompts):
+            raise UserError(f"num_thoughts: {len(each)} numbers for {len(prompts)} prompts")
         options = GenerateOptions(
-            num_thoughts=num_thoughts,
+            num_thoughts=max(each, default=0) if each is not None else num_thoughts,  # type: ignore[arg-type]
             thought_mode=thought_mode,
             num_samples=num_samples,
             max_new_tokens=self.config.max_new_tokens if max_new_tokens is None else max_new_tokens,
@@ -296,10 +305,18 @@ class LatentModel(PreTrainedModel):
         prompt = self.prompt
         rows = [prompt.question_ids(question) for question in prompts]
         donor_rows = [prompt.question_ids(question) for question in donors] if donors else None
+
+        def answer(places: Sequence[int], options: GenerateOptions) -> list[Generation]:
+            foreign = [donor_rows[place] for place in places] if donor_rows else None
+            own = [rows[place] for place in places]
+            return self._generate(own, [ids[place] for place in places], foreign, options)
+
         training = self.training
         self.eval()
         try:
-            return self._generate(rows, ids, donor_rows, options)
+            if each is not None:
+                return answer_in_groups(each, options, answer)
+            return answer(range(len(rows)), options)
         finally:
             self.train(training)
 

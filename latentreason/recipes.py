@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from latentreason.config import DataConfig, PhaseConfig, Recipe, SplitConfig
+from latentreason.data.augment import AUGMENTATIONS
 from latentreason.errors import MissingFileError, UserError, check_choice, nearest
 from latentreason.registry import entry, settings_class
 
@@ -158,6 +159,10 @@ def _check_split(name: str, split: SplitConfig, source: str) -> None:
         raise UserError(f"{where}: reader {split.reader} needs a `file`")
     if split.generator and not split.size:
         raise UserError(f"{where}: generator {split.generator} needs a `size`")
+    if split.augment is not None:
+        check_choice(f"{where}.augment", split.augment, AUGMENTATIONS)
+        if name != "train":
+            raise UserError(f"{where}.augment: only the train split is drawn anew; leave it out")
 
 
 def _splits(data: DataConfig) -> list[tuple[str, SplitConfig]]:

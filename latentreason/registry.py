@@ -39,6 +39,10 @@ METHODS: dict[str, Entry] = {
         "the same removal of steps with nothing in their place",
         {"thoughts_per_step": 0, "markers": False},
     ),
+    "graph_warmup": Entry(
+        "latentreason.methods.graph_warmup",
+        "asks symbolic graphs for children of nodes: a start for every arm of a comparison",
+    ),
     "cot": Entry("latentreason.methods.text", "writes the steps in words, then the answer"),
     "no_cot": Entry("latentreason.methods.text", "answers directly", {"steps": "none"}),
     "icot": Entry(

@@ -86,7 +86,12 @@ def questions(examples: Sequence[Example], seed: int) -> list[Question]:
     """Return the questions with their donors: a seeded permutation without fixed points."""
     donors = derangement(len(examples), seed)
     return [
-        Question(index, example.question, examples[donors[index]].question if donors else None)
+        Question(
+            index,
+            example.question,
+            examples[donors[index]].question if donors else None,
+            len(example.steps),
+        )
         for index, example in enumerate(examples)
     ]
 

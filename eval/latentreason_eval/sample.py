@@ -17,11 +17,13 @@ class Question:
         index: its row in the data set; it keys sampling, so results do not depend on batching.
         text: the question as the example has it; the method renders its own prompt.
         donor: the question whose thoughts "shuffle" puts in.
+        num_steps: steps of the gold chain, for checkpoints that are scored with as many thoughts.
     """
 
     index: int
     text: str
     donor: str | None = None
+    num_steps: int = 0
 
 
 @dataclass(frozen=True)

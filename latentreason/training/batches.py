@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from latentreason.data.augment import Augment
 from latentreason.data.example import Example
 from latentreason.modeling import LatentModel
 from latentreason.training.order import FILLER, layout_rng
@@ -17,11 +18,18 @@ class StageDataset(Dataset):
     """A data set's examples as one stage and epoch lay them out."""
 
     def __init__(
-        self, examples: Sequence[Example], model: LatentModel, seed: int, epoch: int, stage: int
+        self,
+        examples: Sequence[Example],
+        model: LatentModel,
+        seed: int,
+        epoch: int,
+        stage: int,
+        augment: Augment | None = None,
     ) -> None:
         self.examples = examples
         self.model = model
         self.seed, self.epoch, self.stage = seed, epoch, stage
+        self.augment = augment
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -29,7 +37,10 @@ class StageDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[int, Any]:
         place = 0 if index == FILLER else index
         rng = layout_rng(self.seed, self.epoch, place)
-        return index, self.model.layout(self.examples[place], self.stage, rng)
+        example = self.examples[place]
+        if self.augment is not None:
+            example = self.augment(example, rng)
+        return index, self.model.layout(example, self.stage, rng)
 
     def collate(self, items: list[tuple[int, Any]]) -> dict[str, Any]:
         """Collate with the method's own collator."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latentreason.config import PhaseConfig, Recipe
+from latentreason.data.augment import AUGMENTATIONS
 from latentreason.data.example import Example
 from latentreason.errors import UserError
 from latentreason.modeling import LatentModel
@@ -41,6 +42,7 @@ class Trainer:
         self.recipe = recipe
         self.model = model
         self.examples = train
+        self.augment = AUGMENTATIONS.get(recipe.data.train.augment or "")
         self.valid = valid
         self.validate = validate
         self.strategy = strategy
@@ -141,7 +143,7 @@ class Trainer:
                 order, step, size, strategy.micro, strategy.rank, strategy.world
             )
         ]
-        dataset = StageDataset(self.examples, self.model, seed, state.epoch, stage)
+        dataset = StageDataset(self.examples, self.model, seed, state.epoch, stage, self.augment)
         return micro_batch_stream(dataset, batches, self.recipe.train.num_workers)
 
     # --- a step -------------------------------------------------------------------------------

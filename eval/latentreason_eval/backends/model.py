@@ -47,10 +47,13 @@ class ModelBackend:
 
     def _batch(self, questions: Sequence[Question], sampling: Sampling) -> list[Sample]:
         begin = time.perf_counter()
+        arguments = generate_arguments(questions, sampling)
+        if sampling.num_thoughts is None:
+            arguments["num_thoughts"] = gold_thoughts(self.model, questions)
         generations = self.model.generate(
             [question.text for question in questions],
             ids=[question.index for question in questions],
-            **generate_arguments(questions, sampling),
+            **arguments,
         )
         seconds = (time.perf_counter() - begin) / max(1, len(generations))
         return [
@@ -89,6 +92,14 @@ def generate_arguments(questions: Sequence[Question], sampling: Sampling) -> dic
     if sampling.thought_mode == "shuffle":
         arguments["donors"] = [question.donor for question in questions]
     return arguments
+
+
+def gold_thoughts(model: Any, questions: Sequence[Question]) -> list[int] | None:
+    """Return thoughts per question where the checkpoint is to be scored with the gold number."""
+    count = getattr(model, "gold_num_thoughts", None)
+    counts = [count(question.num_steps) if count else None for question in questions]
+    known = [number for number in counts if number is not None]
+    return known if len(known) == len(counts) else None
 
 
 def rank_device(device: str | None) -> str | None:

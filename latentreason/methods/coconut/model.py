@@ -86,6 +86,9 @@ class Model(LatentModel):
             config.num_thoughts, self.thought_mean.shape[1]
         )
 
+    def gold_num_thoughts(self, num_steps: int) -> int | None:
+        return min(num_steps, self.config.stage) if self.config.gold_thoughts else None
+
     def statistics(self, examples: Sequence[Example]) -> None:
         """Measure the mean thought of each position over at most 128 questions."""
         if not self.config.num_thoughts:
