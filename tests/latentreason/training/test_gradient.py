@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from runs import metrics, recipe, run
 from tiny import assert_close, exact, gradients, loss_of
 
 from latentreason.data import load_split
@@ -11,7 +12,6 @@ from latentreason.training.order import layout_rng, permutation
 from latentreason.training.strategy import Strategy
 from latentreason.training.train import build_model
 from latentreason.training.trainer import Trainer
-from runs import metrics, recipe, run
 
 MIXED = ("method.stage_mixing=0.7", "optim.lr=0.0", "optim.weight_decay=0.0", "optim.clip=null",
          "train.phases=[{stage: 2, epochs: 1}]")  # fmt: skip

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from runs import (
     assert_same_run,
     command,

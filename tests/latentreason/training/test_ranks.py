@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 
 import pytest
-
 from runs import assert_near_run, losses, recipe_file, run, torchrun
 
 # Ranks see rows with different numbers of thoughts; the last step of an epoch has fillers.
@@ -37,8 +36,9 @@ def test_two_gloo_ranks_equal_one_and_either_resumes_the_other(tmp_path, one_ran
 
 def test_ranks_that_share_out_validation_agree_on_its_figures(tmp_path):
     """Five questions on two ranks: shares of different size; greedy answers are the same."""
-    from latentreason_launch.training import train_recipe
     from runs import metrics, recipe
+
+    from latentreason_launch.training import train_recipe
 
     words = ("data.valid.size=5", "train.phases=[{stage: 1, steps: 6}]", "optim.lr=0.02")
     train_recipe(recipe(tmp_path / "one", *words))

@@ -7,7 +7,6 @@ import math
 
 import pytest
 import torch
-
 from runs import assert_near_run, assert_same_run, losses, metrics, optimizer_state, run, weights
 
 DROPOUT = ("model.config.resid_pdrop=0.1", "model.config.embd_pdrop=0.1",
@@ -171,8 +170,9 @@ def test_best_survives_resume_and_later_saves(tmp_path):
 
 
 def test_train_returns_the_best_checkpoint(tmp_path):
-    from latentreason.training import train
     from runs import recipe
+
+    from latentreason.training import train
 
     result = train(recipe(tmp_path, "eval.every=3"), Script(0, 0, 0, 0, 0, 0.5, 0.3))
     assert result.checkpoint.resolve().name == "step-00000012"
