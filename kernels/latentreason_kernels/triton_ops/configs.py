@@ -36,7 +36,7 @@ _TABLE: dict[str, dict[int, tuple[Config, ...]]] = {
     },
     "decode": {
         64: (Config(64, 32, 4, 2),),
-        128: (Config(64, 32, 4, 3),),
+        128: (Config(64, 64, 8, 3),),
         256: (Config(64, 32, 8, 2),),
     },
     "key_gradient": {
