@@ -10,6 +10,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from latentreason.autoload import watch_transformers
 from latentreason.data.example import Document, Example
 from latentreason.errors import UserError
 
@@ -35,6 +36,9 @@ __all__ = [
     "load_recipe",
     "train",
 ]
+
+# After this, AutoModelForCausalLM.from_pretrained knows our checkpoints.
+watch_transformers()
 
 _LAZY = {
     "Generation": "latentreason.generation",
