@@ -24,7 +24,7 @@ from latentreason.backbones.load import (
 )
 from latentreason.config import ModelConfig
 from latentreason.data.example import Example
-from latentreason.errors import MissingFileError, UserError
+from latentreason.errors import MissingFileError, UserError, check_choice
 from latentreason.generation import GenerateOptions, Generation, answer_in_groups
 from latentreason.prompt import Prompt, PromptConfig
 
@@ -350,7 +350,10 @@ class LatentModel(PreTrainedModel):
         self.config.architectures = [type(self).__name__]
         if adapted:
             self.config.vocabulary = len(self.tokenizer)
-            self.language_model.save_pretrained(folder / ADAPTER_FOLDER)
+            # "auto" would write the whole embedding, whose new rows the adapter holds already.
+            self.language_model.save_pretrained(
+                folder / ADAPTER_FOLDER, save_embedding_layers=False
+            )
             prefix = f"{self.base_model_prefix}."
             kwargs["state_dict"] = {
                 name: tensor
@@ -364,9 +367,15 @@ class LatentModel(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> Any:
         """Load a checkpoint with its tokenizer; an adapter checkpoint attaches to its base model."""
-        config = kwargs.get("config") or cls.config_class.from_pretrained(
+        config = kwargs.get("config") or AutoConfig.from_pretrained(
             name, revision=kwargs.get("revision", "main")
         )
+        if not isinstance(config, cls.config_class):
+            method = getattr(config, "method_name", config.model_type)
+            raise UserError(
+                f"checkpoint: {name} is of method {method}, which {cls.__module__} does not load; "
+                "use latentreason.load"
+            )
         if config.adapter:
             model = cls._load_adapter(Path(name), config, kwargs)
         else:
@@ -391,8 +400,10 @@ class LatentModel(PreTrainedModel):
         if kwargs.get("dtype"):
             language_model = language_model.to(kwargs["dtype"])
         language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
-        language_model = peft.PeftModel.from_pretrained(language_model, folder / ADAPTER_FOLDER)
         model = cls(config, language_model)
+        model.language_model = peft.PeftModel.from_pretrained(
+            language_model, folder / ADAPTER_FOLDER
+        )
         own = folder / "model.safetensors"
         if own.is_file():
             model.load_state_dict(load_file(own), strict=False)
@@ -425,7 +436,9 @@ def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentMo
 
     register_all()
     path = checkpoint_folder(str(name))
-    dtype = DTYPES.get(dtype, dtype)
+    if isinstance(dtype, str):
+        check_choice("dtype", dtype, DTYPES)
+        dtype = DTYPES[dtype]
     options = {} if dtype is None else {"dtype": dtype}
     if Path(path).is_dir() and not is_latent_checkpoint(path):
         model: Any = TextModel.from_causal_lm(path, **options)

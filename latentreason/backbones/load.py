@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,18 +55,12 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
         source = load(config.name, dtype=DTYPES[config.dtype])
         assert isinstance(source, LatentModel)
         backbone = source.merged_backbone()
+        if config.config:
+            backbone = _rebuilt(backbone, config)
         backbone.set_attn_implementation(config.attn_implementation)
-        backbone.config.update(dict(config.config))
         return backbone, source.tokenizer
-    settings = (
-        AutoConfig.from_pretrained(config.name, revision=config.revision)
-        if (Path(config.name).is_dir())
-        else _from_hub(AutoConfig, config.name, revision=config.revision)
-    )
-    for key, value in config.config.items():
-        if not hasattr(settings, key):
-            raise UserError(f"model.config.{key}: the config of {config.name} has no such value")
-        setattr(settings, key, value)
+    settings = _from_hub(AutoConfig, config.name, revision=config.revision)
+    _override(settings, config)
     model = _from_hub(
         AutoModelForCausalLM,
         config.name,
@@ -97,8 +92,27 @@ def is_latent_checkpoint(name: str) -> bool:
     for folder in (Path(name), Path(name, "best"), Path(name, "last")):
         file = folder / "config.json"
         if file.is_file():
-            return "format_version" in json.loads(file.read_text(encoding="utf-8"))
+            try:
+                return "format_version" in json.loads(file.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise UserError(f"checkpoint: {file} is not valid JSON ({error})") from error
     return False
+
+
+def _override(settings: Any, config: ModelConfig) -> None:
+    for key, value in config.config.items():
+        if not hasattr(settings, key):
+            raise UserError(f"model.config.{key}: the config of {config.name} has no such value")
+        setattr(settings, key, value)
+
+
+def _rebuilt(model: Any, config: ModelConfig) -> Any:
+    """The same weights under an overridden config: layers read it when they are made."""
+    settings = copy.deepcopy(model.config)
+    _override(settings, config)
+    fresh = AutoModelForCausalLM.from_config(settings).to(model.device, model.dtype)
+    fresh.load_state_dict(model.state_dict())
+    return fresh
 
 
 def _from_hub(auto: Any, name: str, **options: Any) -> Any:

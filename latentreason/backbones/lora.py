@@ -21,7 +21,19 @@ def add_adapters(model: Any, config: LoraConfig, new_token_ids: Sequence[int]) -
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=config.targets,
-        trainable_token_indices=sorted(new_token_ids) or None,
+        trainable_token_indices=_rows(model, sorted(new_token_ids)) if new_token_ids else None,
         task_type="CAUSAL_LM",
     )
     return peft.get_peft_model(model, settings)
+
+
+def _rows(model: Any, ids: list[int]) -> dict[str, list[int]]:
+    """The rows to train by module name, in the head as well where it has weights of its own."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is None or head.weight is embeddings.weight
+    wanted = [embeddings] if tied else [embeddings, head]
+    return {
+        name.rpartition(".")[2]: ids
+        for name, module in model.named_modules()
+        if any(module is one for one in wanted)
+    }
