@@ -281,6 +281,8 @@ class Trainer:
         # Buffers take the size they have in that stage.
         self.model.set_stage(saved["stage"])
         self.state = TrainerState.load(latest / STATE_FOLDER / "state.json")
+        # A plan may have been given further phases since.
+        self.state.finished = self.state.phase >= len(self.phases)
         self.strategy.load(latest / STATE_FOLDER)
 
     def _describe(self, phase: PhaseConfig) -> str:
