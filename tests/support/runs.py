@@ -53,7 +53,7 @@ def tree(root: Path, *words: str, family: str = "gpt2", method: str = "coconut")
     config = OmegaConf.create(made)
     for word in words:
         key, _, value = word.partition("=")
-        OmegaConf.update(config, key, yaml.safe_load(value))
+        OmegaConf.update(config, key, yaml.safe_load(value), merge=False)
     return OmegaConf.to_container(config)
 
 
