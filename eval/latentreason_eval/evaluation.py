@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,7 +79,7 @@ class Evaluation:
         out = self.out / condition.label
         settings = self.settings(condition.sampling)
         reset_peak_memory()
-        records = run(
+        records, asked = run(
             self.backend,
             self.split.examples,
             self.rule,
@@ -97,9 +98,11 @@ class Evaluation:
         row["seconds_per_question"] = row.pop("seconds_in_batch")
         row |= {"kind": condition.kind, "label": condition.label or "main"}
         if rank == 0:
-            if self.measure_latency:
-                asked = questions(self.split.examples, condition.sampling.seed)[: self.limit]
-                row["seconds_per_question"] = latency(self.backend, asked, condition.sampling)
+            before = {} if asked else _measured_before(out / SUMMARY)
+            if self.measure_latency and not before:
+                timed = questions(self.split.examples, condition.sampling.seed)[: self.limit]
+                row["seconds_per_question"] = latency(self.backend, timed, condition.sampling)
+            row |= before
             write_json(out / SUMMARY, row | provenance())
         return row
 
@@ -112,6 +115,14 @@ class Evaluation:
         if distributed.rank_and_size()[0] == 0:
             write_json(self.out / SUMMARY, summary | provenance())
         distributed.barrier()
+
+
+def _measured_before(path: Path) -> dict[str, Any]:
+    """What a finished evaluation measured; asking for its summary again must not change it."""
+    if not path.is_file():
+        return {}
+    old = json.loads(path.read_text(encoding="utf-8"))
+    return {name: old[name] for name in ("seconds_per_question", "peak_memory_bytes")}
 
 
 def conditions(

@@ -34,11 +34,11 @@ def run(
     limit: int | None = None,
     keep: Sequence[str] = (),
     show_progress: bool = True,
-) -> list[EvalRecord]:
-    """Score examples into a folder and return all records, sorted by row and sample.
+) -> tuple[list[EvalRecord], int]:
+    """Score examples into a folder.
 
     Questions whose samples are all in the folder already are not asked again. Under torchrun every
-    rank answers its share, rank 0 merges; all ranks return the same records.
+    rank answers its share, rank 0 merges; all ranks return the same.
 
     Args:
         backend: who answers.
@@ -50,6 +50,9 @@ def run(
         limit: score only the first so many rows.
         keep: keys of `Example.meta` that go into the records.
         show_progress: draw a bar with the accuracy so far on standard error.
+
+    Returns:
+        All records, sorted by row and sample, and how many questions were asked this time.
 
     Raises:
         UserError: the folder holds an evaluation with other settings.
@@ -79,7 +82,7 @@ def run(
     if rank == 0:
         folder.merge(sampling.num_samples)
     distributed.barrier()
-    return [record for record in folder.records() if record.index in rows]
+    return [record for record in folder.records() if record.index in rows], len(left)
 
 
 def questions(examples: Sequence[Example], seed: int) -> list[Question]:

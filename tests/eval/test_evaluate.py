@@ -80,9 +80,17 @@ def test_a_finished_run_asks_nothing_again(fake_model, sums_file, tmp_path):
     first = score(fake_model(wrong={1}), sums_file, tmp_path / "o")
     model = fake_model(wrong={1})
     again = score(model, sums_file, tmp_path / "o")
-    # Only the batch-1 timing asks: one warm-up and eight questions.
-    assert [len(call) for call in model.calls] == [1] * 9
-    assert again["accuracy"] == first["accuracy"]
+    assert model.calls == []
+    assert again == first
+
+
+def test_eight_questions_are_timed_one_at_a_time_after_a_warm_up(fake_model, sums_file, tmp_path):
+    model = fake_model()
+    score(model, sums_file, tmp_path / "o", batch_size=30)
+    assert [len(call) for call in model.calls] == [30] + [1] * 9
+    silent = fake_model()
+    score(silent, sums_file, tmp_path / "p", batch_size=30, measure_latency=False)
+    assert [len(call) for call in silent.calls] == [30]
 
 
 def test_other_settings_do_not_continue_a_folder(fake_model, sums_file, tmp_path):

@@ -42,7 +42,11 @@ def boxed(text: str) -> Found | None:
 
 
 def hashes(text: str) -> Found | None:
-    """What follows the last run of two or more `#`, to the end of its line."""
+    """What follows the last run of two or more `#`, to the end of its line.
+
+    Markdown headings begin so too: text that goes on below counts only where the line is a figure
+    or a single word ("#### 18", "#### yes"), not "### Step 2: add".
+    """
     matches = list(_HASHES.finditer(text))
     if not matches:
         return None
@@ -51,7 +55,10 @@ def hashes(text: str) -> Found | None:
     lines = [line.strip() for line in rest.splitlines() if line.strip()]
     if lines and re.fullmatch(r"(?:final )?answer:?", lines[0], re.IGNORECASE):
         lines = lines[1:]
-    return Found(lines[0], first=True) if lines else None
+        return Found(lines[0], first=True) if lines else None
+    if not lines or (len(lines) > 1 and not re.fullmatch(r"[-+$€£(\\.\d].*|\S+", lines[0])):
+        return None
+    return Found(lines[0], first=True)
 
 
 def closing(text: str) -> Found | None:
