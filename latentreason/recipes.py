@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -17,6 +18,29 @@ from latentreason.config import DataConfig, PhaseConfig, Recipe, SplitConfig
 from latentreason.data.augment import AUGMENTATIONS
 from latentreason.errors import MissingFileError, UserError, check_choice, nearest
 from latentreason.registry import entry, settings_class
+
+DTYPES = ("float32", "bfloat16", "float16")
+LEAST = {
+    "model.lora.rank": 0,
+    "model.tokenizer.vocab_size": 1,
+    "method.max_new_tokens": 1,
+    "optim.lr": 0,
+    "optim.min_lr": 0,
+    "optim.weight_decay": 0,
+    "optim.warmup": 0,
+    "train.batch_size": 1,
+    "train.micro_batch_size": 1,
+    "train.num_workers": 0,
+    "train.log_every": 1,
+    "train.save_every": 1,
+    "train.keep_last": 1,
+    "train.max_steps": 1,
+    "eval.every": 1,
+    "eval.limit": 1,
+    "eval.batch_size": 1,
+    "eval.max_new_tokens": 1,
+}
+"""Smallest values of numbers; null is allowed where the dataclass allows it."""
 
 
 def recipe_folder() -> Path:
@@ -131,10 +155,12 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
         raise UserError(f"{source}: train.deepspeed is set but train.strategy is {train.strategy}")
     if not recipe.model.name and "model_type" not in recipe.model.config:
         raise UserError(f"{source}: model needs a `name`, or a `config` with `model_type`")
-    for name in ("batch_size", "micro_batch_size", "log_every", "keep_last", "save_every"):
-        value = getattr(train, name)
-        if value is not None and value < 1:
-            raise UserError(f"{source}: train.{name}: {value} is too small; give 1 or more")
+    check_choice(f"{source}: model.dtype", recipe.model.dtype, DTYPES)
+    for key, least in LEAST.items():
+        value = functools.reduce(getattr, key.split("."), recipe)
+        _check_least(f"{source}: {key}", value, least)
+    if optim.clip is not None and optim.clip <= 0:
+        raise UserError(f"{source}: optim.clip: {optim.clip} is too small; null does not clip")
     if not train.phases:
         raise UserError(f"{source}: train.phases is empty; give at least one phase")
     for number, phase in enumerate(train.phases):
@@ -149,6 +175,19 @@ def _check_phase(phase: PhaseConfig, where: str) -> None:
         raise UserError(f"{where}: give exactly one of `epochs` and `steps`")
     if not re.fullmatch(r"\d+(-\d+)?", str(phase.stage)):
         raise UserError(f'{where}.stage: "{phase.stage}" is neither a stage like 3 nor a range 0-5')
+    if not expand_phases([phase]):
+        raise UserError(
+            f'{where}.stage: "{phase.stage}" is an empty range; write the lower one first'
+        )
+    if phase.epochs is not None and phase.epochs <= 0:
+        raise UserError(f"{where}.epochs: {phase.epochs} is too small; give more than 0")
+    for name, least in (("steps", 1), ("window", 1), ("lr", 0)):
+        _check_least(f"{where}.{name}", getattr(phase, name), least)
+
+
+def _check_least(argument: str, value: float | None, least: int) -> None:
+    if value is not None and value < least:
+        raise UserError(f"{argument}: {value} is too small; give {least} or more")
 
 
 def _check_split(name: str, split: SplitConfig, source: str) -> None:

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from latentreason.backbones.tokenizers import train_tokenizer
 from latentreason.config import ModelConfig
-from latentreason.errors import MissingFileError, UserError, check_choice
+from latentreason.errors import MissingFileError, UserError, check_choice, nearest
 
 ATTENTION = "latentreason"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -136,8 +136,13 @@ def _from_scratch(config: ModelConfig, tokenizer: Any) -> Any:
         built = AutoConfig.for_model(settings.pop("model_type"), **settings)
     except (ValueError, TypeError) as error:
         raise UserError(f"model.config: {str(error).splitlines()[0]}") from error
-    unknown = [key for key in config.config if not hasattr(built, key)]
+    # A config keeps whatever it is given, so the values that it has by itself are the valid ones.
+    valid = {*type(built)().to_dict(), *built.attribute_map}
+    unknown = [key for key in config.config if key not in valid]
     if unknown:
-        raise UserError(f"model.config.{unknown[0]}: {built.model_type} has no such value")
+        raise UserError(
+            f"model.config.{unknown[0]}: {built.model_type} has no such value"
+            f"{nearest(unknown[0], valid)}"
+        )
     model = AutoModelForCausalLM.from_config(built, attn_implementation=config.attn_implementation)
     return model.to(DTYPES[config.dtype])

@@ -12,7 +12,11 @@ from latentreason.training.train import TrainResult, train
 
 def train_recipe(recipe: Recipe) -> TrainResult:
     """Train a recipe and validate by generation on its `valid` split."""
+    from latentreason_eval.rules import named_rule
     from latentreason_eval.validation import validator
+
+    # Said now and not at the first validation, hours from here.
+    named_rule(recipe.eval.match, "eval.match")
 
     def validate(model: Any, examples: Sequence[Example]) -> dict[str, float]:
         return validator(recipe.eval, list(examples))(model)
