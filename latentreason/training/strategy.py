@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +172,7 @@ class Strategy:
         """Read what `save` wrote, into a prepared model.
 
         Raises:
-            UserError: a DeepSpeed checkpoint of another number of ranks.
+            UserError: another strategy wrote it, or it does not fit the model.
         """
         if self.deepspeed:
             self._load_deepspeed(folder)
@@ -206,12 +209,33 @@ class Strategy:
             raise UserError(
                 f"train.strategy: {folder} was not written by DeepSpeed; resume with train.strategy=ddp"
             )
-        if len(shards) != self.world:
-            raise UserError(
-                f"run.resume: {folder} was written by {len(shards)} DeepSpeed ranks, this run has "
-                f"{self.world}; start as many, or convert it with deepspeed's ds_to_universal"
-            )
-        self.model.load_checkpoint(str(folder), tag="deepspeed", load_module_strict=False)
+        if len(shards) == self.world:
+            self.model.load_checkpoint(str(folder), tag="deepspeed", load_module_strict=False)
+        else:
+            self._load_universal(folder)
+
+    def _load_universal(self, folder: Path) -> None:
+        """Load what another number of ranks has written, through DeepSpeed's universal format."""
+        universal = folder / "universal"
+        if self.main:
+            command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal",
+                       "--input_folder", str(folder / "deepspeed"), "--output_folder", str(universal),
+                       "--num_extract_workers", "1", "--num_merge_workers", "1",
+                       "--inject_missing_state"]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise UserError(
+                    f"run.resume: deepspeed cannot convert {folder} for {self.world} ranks "
+                    f"({done.stderr.strip().splitlines()[-1]})"
+                )
+        self.barrier()
+        # The engine reads the switch from its config when it loads, and only then.
+        self.model._config.load_universal_checkpoint = True
+        self.model.load_checkpoint(str(folder), tag="universal", load_module_strict=False)
+        self.model._config.load_universal_checkpoint = False
+        self.barrier()
+        if self.main:
+            shutil.rmtree(universal)
 
 
 def cut_batch(train: TrainConfig, world: int) -> tuple[int, int]:

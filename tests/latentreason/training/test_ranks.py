@@ -59,6 +59,9 @@ def test_zero_2_on_two_gloo_ranks_equals_one_plain_rank_and_resumes(tmp_path, on
     shutil.copytree(tmp_path / "run", tmp_path / "kept", symlinks=True)
     two_ranks(tmp_path, *DEEPSPEED)
     assert_near_run(tmp_path / "run", one_rank)
-    # What DeepSpeed wrote is DeepSpeed's, and for as many ranks.
+    # What DeepSpeed wrote is DeepSpeed's, but for any number of ranks.
     with pytest.raises(ValueError, match=r"train\.strategy"):
         run(tmp_path, *WORDS, "run.name=kept")
+    done = torchrun(1, str(recipe_file(tmp_path, *WORDS)), *DEEPSPEED, "run.name=kept")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_near_run(tmp_path / "kept", one_rank)
