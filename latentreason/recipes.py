@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -157,8 +157,7 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
         raise UserError(f"{source}: model needs a `name`, or a `config` with `model_type`")
     check_choice(f"{source}: model.dtype", recipe.model.dtype, DTYPES)
     for key, least in LEAST.items():
-        value = functools.reduce(getattr, key.split("."), recipe)
-        _check_least(f"{source}: {key}", value, least)
+        _check_least(f"{source}: {key}", operator.attrgetter(key)(recipe), least)
     if optim.clip is not None and optim.clip <= 0:
         raise UserError(f"{source}: optim.clip: {optim.clip} is too small; null does not clip")
     if not train.phases:
