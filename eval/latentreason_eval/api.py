@@ -16,6 +16,7 @@ from latentreason.errors import UserError, check_choice
 from latentreason_eval.backends.model import (
     ModelBackend,
     check_checkpoint,
+    check_compute,
     check_thought_mode,
     rank_device,
 )
@@ -170,6 +171,9 @@ def evaluate(
     else:
         backend = _model_backend(checkpoint, batch_size, device, dtype, model)
         check_thought_mode(thought_mode, backend.model)
+        wanted = [value for value in (num_thoughts, *sweeps.get("thoughts", [])) if value]
+        steps = [value for value in (num_steps, *sweeps.get("steps", [])) if value]
+        check_compute(backend.model, wanted, steps)
         modes = [mode for mode in CONTROLS if controls and mode in backend.model.thought_modes]
     evaluation = Evaluation(
         backend,

@@ -111,6 +111,7 @@ def test_other_settings_do_not_continue_a_folder(fake_model, sums_file, tmp_path
         ({"extractor": "numbr"}, 'did you mean "number"'),
         ({"split": "tset"}, 'did you mean "test"'),
         ({"num_thoughts": -1}, "num_thoughts: -1"),
+        ({"sweep": "steps=1,2"}, "num_steps: method fake has no denoising steps"),
     ],
 )
 def test_an_argument_that_cannot_be_used_is_named(
@@ -154,3 +155,18 @@ def test_bad_data_files_are_named_with_the_line(fake_model, tmp_path):
 )
 def test_sweeps_are_ranges_or_lists(text, parsed):
     assert parse_sweep(text) == parsed
+
+
+def test_denoising_steps_are_swept_where_the_method_has_them(fake_model, sums_file, tmp_path):
+    class Denoiser(fake_model):
+        def generate(self, prompts: list[str], *, num_steps: int | None = None, **more: Any) -> Any:
+            found = super().generate(prompts, **more)
+            for generation in found:
+                generation.num_steps = num_steps or 50
+            return found
+
+    row = score(Denoiser(), sums_file, tmp_path / "o", sweep="steps=5,10")
+    assert [(r["num_steps"], r["steps"]) for r in row["sweep"]] == [(5, 5), (10, 10)]
+    assert row["steps"] == 50
+    # Latent positions pass once per step: 3 thoughts in 50 steps.
+    assert row["flops_per_sample"] == pytest.approx(2000 * (row["prompt_tokens"] + 150 + 2))

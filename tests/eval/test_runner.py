@@ -118,8 +118,13 @@ def test_a_plain_causal_lm_is_scored(tiny_checkpoints, tmp_path):
     model.export(tmp_path / "plain")
     row = score(tmp_path / "plain", tmp_path / "o", num_samples=1, temperature=0.0, controls=True)
     assert (row["n"], row["thoughts"], row["controls"]) == (LIMIT, 0, [])
-    with pytest.raises(UserError, match="thought_mode"):
-        score(tmp_path / "plain", tmp_path / "p", thought_mode="zero")
+    for arguments, words in (
+        ({"thought_mode": "zero"}, "thought_mode"),
+        ({"sweep": "thoughts=0..2"}, "num_thoughts: method cot has no thoughts"),
+    ):
+        with pytest.raises(UserError, match=words):
+            score(tmp_path / "plain", tmp_path / "p", **arguments)
+    assert not (tmp_path / "p").exists()
 
 
 class Killed(BaseException):

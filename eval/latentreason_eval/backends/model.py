@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ class ModelBackend:
             "method": getattr(config, "method_name", None),
             "num_thoughts": getattr(config, "num_thoughts", None),
             "num_parameters": self.model.num_parameters(),
+            # As many thoughts as the gold chain has steps are an oracle: the record says so.
+            "gold_num_thoughts": gold_thoughts(self.model, [Question(0, "")]) is not None,
         }
 
     def _batch(self, questions: Sequence[Question], sampling: Sampling) -> list[Sample]:
@@ -100,6 +103,23 @@ def gold_thoughts(model: Any, questions: Sequence[Question]) -> list[int] | None
     counts = [count(question.num_steps) if count else None for question in questions]
     known = [number for number in counts if number is not None]
     return known if len(known) == len(counts) else None
+
+
+def check_compute(model: Any, num_thoughts: Sequence[int], num_steps: Sequence[int]) -> None:
+    """Raise before anything is scored if the model has no thoughts or steps to set.
+
+    Args:
+        model: the loaded model.
+        num_thoughts, num_steps: all values that will be asked for.
+
+    Raises:
+        UserError: naming `num_thoughts` or `num_steps`.
+    """
+    name = getattr(model.config, "method_name", "model")
+    if any(num_thoughts) and len(model.thought_modes) == 1:
+        raise UserError(f"num_thoughts: method {name} has no thoughts; leave it out")
+    if num_steps and "num_steps" not in inspect.signature(model.generate).parameters:
+        raise UserError(f"num_steps: method {name} has no denoising steps; leave it out")
 
 
 def rank_device(device: str | None) -> str | None:
