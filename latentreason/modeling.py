@@ -199,6 +199,13 @@ class LatentModel(PreTrainedModel):
         """Make a model for training from a backbone and the recipe's `method` section."""
         raise NotImplementedError
 
+    @classmethod
+    def convert(
+        cls, source: Path, settings: Any, base: str | None, stage: int, num_thoughts: int
+    ) -> LatentModel:
+        """Read a checkpoint that others have trained by this method; see `latentreason.convert`."""
+        raise UserError(f"method: {settings.name} has no converter of foreign checkpoints")
+
     def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Any:
         """Lay one example out for `stage`; all chance comes from `rng`."""
         raise NotImplementedError

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from latentreason.decoding.functional import Segment, run_pass
 from latentreason.errors import UserError
 from latentreason.generation import THOUGHT_MODES, GenerateOptions, Generation
 from latentreason.methods.coconut.config import Config
+from latentreason.methods.coconut.convert import read_foreign
 from latentreason.methods.coconut.curriculum import check_stage, split_steps
 from latentreason.methods.coconut.generate import generate, think
 from latentreason.methods.coconut.layout import END, LATENT, START, lay_out
@@ -73,6 +75,30 @@ class Model(LatentModel):
         if settings.objective != "text":
             opening = model.prompt.answer_opening
             config.answer_mark_ids = tokenizer(opening, add_special_tokens=False)["input_ids"]
+        return model
+
+    @classmethod
+    def convert(
+        cls, source: Path, settings: Settings, base: str | None, stage: int, num_thoughts: int
+    ) -> Model:
+        """Read the released code's state dict, or a causal LM that has its three tokens.
+
+        `max_stage` follows from the number of thoughts, unless the settings say something that gives
+        the same number.
+        """
+        per_step = settings.thoughts_per_step
+        if settings.max_stage == type(settings)().max_stage and per_step:
+            settings = dataclasses.replace(settings, max_stage=num_thoughts // per_step)
+        model = cls.create(settings, *read_foreign(source, base))
+        model.set_stage(stage)
+        if model.config.num_thoughts != num_thoughts:
+            raise UserError(
+                f"num_thoughts: {num_thoughts} does not go with stage {stage}, which has "
+                f"{model.config.num_thoughts} at thoughts_per_step={per_step} and "
+                f"max_stage={settings.max_stage}"
+            )
+        if base is not None:
+            model.config.base_model = {"name": base, "revision": None}
         return model
 
     def set_stage(self, stage: int) -> None:
@@ -204,12 +230,15 @@ class Model(LatentModel):
         return generate(self, prompts, ids, donors, options)
 
     def _check_mean(self, options: GenerateOptions) -> None:
+        if options.thought_mode != "mean":
+            return
         wanted = options.num_thoughts
-        if (
-            options.thought_mode == "mean"
-            and wanted is not None
-            and wanted > len(self.thought_mean)
-        ):
+        if len(self.thought_mean) and not self.thought_mean.any():
+            raise UserError(
+                'thought_mode: "mean" needs the mean thoughts, which this checkpoint has not '
+                "measured (training does; model.statistics(examples) does)"
+            )
+        if wanted is not None and wanted > len(self.thought_mean):
             raise UserError(
                 f"num_thoughts: the checkpoint knows the mean of {len(self.thought_mean)} thoughts, "
                 f"not of {wanted}"

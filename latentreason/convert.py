@@ -1,0 +1,54 @@
+"""What others have trained, in our checkpoint format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from latentreason.backbones.load import is_latent_checkpoint
+from latentreason.errors import UserError
+from latentreason.recipes import build_recipe
+from latentreason.registry import model_class
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    method: str,
+    stage: int,
+    num_thoughts: int,
+    base: str | None = None,
+    settings: Sequence[str] = (),
+) -> None:
+    """Write a foreign checkpoint to the folder `out` in our format.
+
+    Args:
+        source: what the method's authors, or others, have saved.
+        out: the folder to write; it must not hold a checkpoint.
+        method: registry name of the method it was trained with.
+        stage: the curriculum stage it was trained to.
+        num_thoughts: continuous thoughts per question at inference.
+        base: hub name or directory of the backbone, where `source` holds tensors only.
+        settings: "key=value" words of the recipe's `method` section.
+
+    Raises:
+        MissingFileError: there is no such source.
+        UserError: the method has no converter, or the source does not fit.
+    """
+    if (Path(out) / "config.json").exists():
+        raise UserError(f"out: {out} holds a model already; give another folder")
+    if is_latent_checkpoint(str(source)):
+        raise UserError(f"source: {source} is a latentreason checkpoint already")
+    recipe = build_recipe(
+        {
+            "method": {"name": method},
+            # The sections below are not read: a method's settings are checked as part of a recipe.
+            "model": {"name": str(source)},
+            "data": {"train": {"reader": "json", "file": str(source)}},
+        },
+        [f"method.{word}" for word in settings],
+        source="settings",
+    )
+    model = model_class(method).convert(Path(source), recipe.method, base, stage, num_thoughts)
+    model.save_pretrained(out)
