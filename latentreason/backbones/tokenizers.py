@@ -30,7 +30,9 @@ def train_tokenizer(texts: Iterable[str], kind: str, vocab_size: int) -> Any:
     else:
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = trainers.BpeTrainer(**options, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    # A template may name the end token; counted as a word besides, it would leave a hole in the ids.
+    words = (text.replace(EOS, " ").replace(UNKNOWN, " ") for text in texts)
+    tokenizer.train_from_iterator(words, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=EOS,

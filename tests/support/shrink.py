@@ -27,6 +27,7 @@ from latentreason.recipes import expand_phases, load_recipe, shipped_recipes
 from latentreason.training import train
 
 GOLDEN = Path(__file__).resolve().parents[1] / "recipes" / "golden.json"
+GRAPH_WORDS = " ".join([*map(str, range(31)), "| [Q] [R] ###"])
 SIZES = {"train": 12, "valid": 3, "test": 3}
 
 
@@ -40,7 +41,8 @@ def shrink(name: str, folder: Path) -> Recipe:
     for split in SIZES:
         if getattr(recipe.data, split) is not None:
             _shrink_split(getattr(recipe.data, split), split, folder)
-    recipe.model = _shrink_model(recipe.model, folder)
+    symbolic = recipe.data.train.options.get("form") == "symbolic"
+    recipe.model = _shrink_model(recipe.model, folder, GRAPH_WORDS if symbolic else None)
     first, *_, last = expand_phases(recipe.train.phases * 2)
     recipe.train = dataclasses.replace(
         recipe.train,
@@ -114,15 +116,15 @@ WRITERS: dict[str, Callable[[Path, str], None]] = {
 """A synthetic file of each reader's schema."""
 
 
-def _shrink_model(model: ModelConfig, folder: Path) -> ModelConfig:
+def _shrink_model(model: ModelConfig, folder: Path, words: str | None) -> ModelConfig:
     lora = dataclasses.replace(model.lora, rank=min(model.lora.rank, 4), dropout=0.0)
     model = dataclasses.replace(model, dtype="float32", attn_implementation="sdpa", lora=lora)
     if model.name is None:
         family = model.config["model_type"]
         tie = model.config.get("tie_word_embeddings", True)
-        return dataclasses.replace(model, config=backbone_config(family, tie, 1024))
+        return dataclasses.replace(model, config=backbone_config(family, tie, 2048))
     base = folder / "base"
-    _save_base(_family(model.name), base)
+    _save_base(_family(model.name), base, words)
     return dataclasses.replace(model, name=str(base), revision=None)
 
 
@@ -131,14 +133,14 @@ def _family(name: str) -> str:
     return found[0] if found else "gpt2"
 
 
-def _save_base(family: str, base: Path) -> None:
-    """A tiny pretrained model of the family, with the tokens of a byte-level tokenizer."""
+def _save_base(family: str, base: Path, words: str | None) -> None:
+    """A tiny pretrained model of the family, with a byte-level tokenizer or one of whole words."""
     torch.manual_seed(0)
     made = ModelConfig(
-        config=backbone_config(family, positions=1024),
-        tokenizer=TokenizerConfig(kind="bpe", vocab_size=300),
+        config=backbone_config(family, positions=2048),
+        tokenizer=TokenizerConfig(kind="word" if words else "bpe", vocab_size=300),
     )
-    model, tokenizer = build_backbone(made, ["every book is a shelf of numbers"] * 3)
+    model, tokenizer = build_backbone(made, [words or "every book is a shelf of numbers"] * 3)
     add_tokens(model, tokenizer, ["<<"], init="random")
     model.save_pretrained(base)
     tokenizer.save_pretrained(base)
