@@ -6,7 +6,6 @@ import dataclasses
 import operator
 import re
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +43,10 @@ LEAST = {
 
 
 def recipe_folder() -> Path:
-    """Where the shipped recipes lie: in the wheel as a package, in a checkout as `recipes/`."""
-    checkout = Path(__file__).resolve().parent.parent / "recipes"
-    if checkout.is_dir():
-        return checkout
-    return Path(str(resources.files("latentreason_recipes")))
+    """Where the shipped recipes lie: beside the package, under its name in a wheel."""
+    beside = Path(__file__).resolve().parent.parent
+    wheel = beside / "latentreason_recipes"
+    return wheel if wheel.is_dir() else beside / "recipes"
 
 
 def shipped_recipes() -> dict[str, Path]:
