@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from latentreason.backbones.load import is_latent_checkpoint
+from latentreason.card import command_line, git_commit
 from latentreason.errors import UserError
 from latentreason.recipes import build_recipe
 from latentreason.registry import model_class
@@ -51,4 +52,9 @@ def convert(
         source="settings",
     )
     model = model_class(method).convert(Path(source), recipe.method, base, stage, num_thoughts)
+    model.config.provenance = {
+        "source": Path(source).name,
+        "command": command_line(),
+        "commit": git_commit(),
+    }
     model.save_pretrained(out)

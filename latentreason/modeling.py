@@ -7,12 +7,14 @@ backbone's config nested as `text_config`, the weights under `language_model.*`,
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
@@ -22,6 +24,7 @@ from latentreason.backbones.load import (
     load_backbone,
     load_tokenizer,
 )
+from latentreason.card import write_card
 from latentreason.config import ModelConfig
 from latentreason.data.example import Example
 from latentreason.errors import MissingFileError, UserError, check_choice
@@ -47,6 +50,7 @@ class LatentConfig(PretrainedConfig):
         base_model: name and revision of the backbone's origin, or None.
         adapter: the checkpoint holds adapters only; `base_model` is loaded first.
         vocabulary: entries of the tokenizer, where an adapter's base has to be resized.
+        provenance: data, command and commit of the training, for the model card.
     """
 
     model_type = "latentreason"
@@ -64,6 +68,7 @@ class LatentConfig(PretrainedConfig):
         base_model: dict[str, Any] | None = None,
         adapter: bool = False,
         vocabulary: int | None = None,
+        provenance: dict[str, Any] | None = None,
         format_version: int = FORMAT_VERSION,
         **kwargs: Any,
     ) -> None:
@@ -83,6 +88,7 @@ class LatentConfig(PretrainedConfig):
         self.base_model = base_model
         self.adapter = adapter
         self.vocabulary = vocabulary
+        self.provenance = provenance
         self.format_version = format_version
         if text_config is not None:
             # transformers ties by the outer config only (design section 3, Checkpoint).
@@ -115,6 +121,7 @@ class LatentModel(PreTrainedModel):
             )
         self.language_model = language_model
         self.tokenizer: Any = None
+        self.loaded_from: Path | None = None
         self._prompt: Prompt | None = None
         self.recompute_passes = False
 
@@ -370,6 +377,36 @@ class LatentModel(PreTrainedModel):
         super().save_pretrained(folder, *args, **kwargs)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
+        write_card(folder, self.config, [self.loaded_from] if self.loaded_from else [])
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        commit_message: str = "Upload a latentreason checkpoint",
+        create_pr: bool = False,
+    ) -> str:
+        """Upload weights, tokenizer and card to the hub; return the commit's address.
+
+        transformers' own would put a card of its own over ours.
+        """
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        name = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            commit = api.upload_folder(
+                repo_id=name,
+                folder_path=folder,
+                revision=revision,
+                commit_message=commit_message,
+                create_pr=create_pr,
+            )
+        return commit.commit_url
 
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> Any:
@@ -388,6 +425,7 @@ class LatentModel(PreTrainedModel):
         else:
             model = super().from_pretrained(name, *args, **kwargs)
         loaded = model[0] if isinstance(model, tuple) else model
+        loaded.loaded_from = Path(name) if Path(name).is_dir() else None
         loaded.tokenizer = load_tokenizer(str(name), kwargs.get("revision"))
         return model
 
@@ -443,6 +481,10 @@ def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentMo
 
     register_all()
     path = checkpoint_folder(str(name))
+    try:
+        device = device if device is None else torch.device(device)
+    except RuntimeError:
+        raise UserError(f'device: "{device}" is no device; give cpu, cuda or cuda:1, say') from None
     if isinstance(dtype, str):
         check_choice("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
@@ -452,7 +494,7 @@ def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentMo
     else:
         try:
             model = AutoModelForCausalLM.from_pretrained(path, **options)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             if isinstance(error, UserError):
                 raise
             reason = str(error).strip().splitlines()[0]

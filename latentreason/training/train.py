@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ import torch
 
 from latentreason.backbones import build_backbone
 from latentreason.backbones.lora import add_adapters
+from latentreason.card import git_commit, provenance
 from latentreason.config import Recipe
 from latentreason.data import load_split
 from latentreason.data.example import Example
@@ -76,6 +76,7 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
     valid = _valid_examples(recipe)
     torch.manual_seed(recipe.run.seed)
     model = build_model(recipe, examples)
+    model.config.provenance = provenance(recipe.data)
     torch.manual_seed(key(recipe.run.seed, strategy.rank))
     if strategy.main:
         Checkpoints(folder).recover()
@@ -129,20 +130,10 @@ def _valid_examples(recipe: Recipe) -> list[Example]:
 def _write_provenance(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(to_yaml(recipe), encoding="utf-8")
-    record = {"python": platform.python_version(), "commit": _commit()}
+    record = {"python": platform.python_version(), "commit": git_commit()}
     for package in PACKAGES:
         try:
             record[package] = version(package)
         except PackageNotFoundError:
             continue
     (folder / "versions.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-def _commit() -> str | None:
-    """Git commit of the code, where it runs from a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None
