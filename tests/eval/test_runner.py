@@ -86,7 +86,7 @@ def test_two_ranks_write_the_records_of_one(tiny_checkpoints, tmp_path, environm
 
 
 def test_after_kill_9_the_rest_is_asked_and_nothing_twice(tiny_checkpoints, tmp_path, environment):
-    checkpoint, limit = tiny_checkpoints["coconut"], 400
+    checkpoint, limit = tiny_checkpoints["coconut"], 200
     script = tmp_path / "run.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(limit), "1", str(tmp_path / "killed")]
