@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 import yaml
@@ -48,7 +49,7 @@ def test_the_override_in_its_head_is_valid(name):
         for line in SHIPPED[name].read_text(encoding="utf-8").splitlines()
         if line.startswith("# Override:")
     )
-    words = [word for word in line.split() if "=" in word]
+    words = [word for word in shlex.split(line.removeprefix("#")) if "=" in word]
     assert words
     load_recipe(name, words)
 
