@@ -155,6 +155,12 @@ class TrainConfig:
         save_every: optimizer steps between checkpoints; None saves at the end of each phase.
         keep_last: checkpoints kept besides the best.
         max_steps: stop after so many optimizer steps in all (for tests and trials).
+        ema: decay of an exponential moving average of the weights, which is then what is validated
+            and saved; None has no average.
+        compile: torch.compile the model with this backend ("inductor", "aot_eager", "eager"); each
+            number of thoughts is compiled by itself.
+        length_window: optimizer steps whose examples are sorted by length (characters) before they
+            are cut into batches, which then come in random order; None draws batches at random.
     """
 
     phases: list[PhaseConfig] = field(default_factory=lambda: [PhaseConfig(epochs=1)])
@@ -169,6 +175,9 @@ class TrainConfig:
     save_every: int | None = None
     keep_last: int = 1
     max_steps: int | None = None
+    ema: float | None = None
+    compile: str | None = None
+    length_window: int | None = None
 
 
 @dataclass
@@ -199,7 +208,7 @@ class RunConfig:
         seed: initialisation, data order, layouts, dropout.
         resume: "auto" goes on from the last complete checkpoint in the folder, "never" refuses a
             folder that has one.
-        loggers: any of "tensorboard"; metrics.jsonl is always written.
+        loggers: any of "tensorboard" and "wandb"; metrics.jsonl is always written.
     """
 
     name: str = "run"

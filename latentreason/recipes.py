@@ -34,6 +34,7 @@ LEAST = {
     "train.save_every": 1,
     "train.keep_last": 1,
     "train.max_steps": 1,
+    "train.length_window": 1,
     "eval.every": 1,
     "eval.limit": 1,
     "eval.batch_size": 1,
@@ -148,7 +149,14 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
     check_choice(f"{source}: run.resume", run.resume, ("auto", "never"))
     check_choice(f"{source}: model.tokenizer.kind", recipe.model.tokenizer.kind, ("word", "bpe"))
     for logger in run.loggers:
-        check_choice(f"{source}: run.loggers", logger, ("tensorboard",))
+        check_choice(f"{source}: run.loggers", logger, ("tensorboard", "wandb"))
+    if train.ema is not None and not 0 < train.ema < 1:
+        raise UserError(f"{source}: train.ema: {train.ema} is not between 0 and 1; try 0.999")
+    if train.compile is not None:
+        backends = ("inductor", "aot_eager", "eager")
+        check_choice(f"{source}: train.compile", train.compile, backends)
+        if train.strategy == "deepspeed":
+            raise UserError(f"{source}: train.compile: untried under deepspeed; use strategy ddp")
     if train.deepspeed and train.strategy != "deepspeed":
         raise UserError(f"{source}: train.deepspeed is set but train.strategy is {train.strategy}")
     if not recipe.model.name and "model_type" not in recipe.model.config:

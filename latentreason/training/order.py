@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from latentreason.config import TrainConfig
+from latentreason.data.example import Example
 
 FILLER = -1
 """Index of a row that is computed and counts nothing."""
@@ -11,6 +16,28 @@ FILLER = -1
 def permutation(seed: int, epoch: int, stage: int, size: int) -> np.ndarray:
     """The order of a data set of `size` examples in one epoch of one stage."""
     return np.random.default_rng([seed, epoch, stage]).permutation(size)
+
+
+def by_length(
+    order: np.ndarray, lengths: np.ndarray, batch_size: int, window: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The same examples in batches of similar length.
+
+    Args:
+        order: the epoch's permutation.
+        lengths: length of each example of the data set.
+        batch_size: examples per optimizer step.
+        window: steps whose examples are sorted together.
+        rng: shuffles the batches of a window; a short last batch stays last.
+    """
+    parts: list[np.ndarray] = []
+    for start in range(0, len(order), window * batch_size):
+        chosen = order[start : start + window * batch_size]
+        chosen = chosen[np.argsort(lengths[chosen], kind="stable")]
+        full = len(chosen) // batch_size
+        batches = chosen[: full * batch_size].reshape(full, batch_size)
+        parts += [batches[rng.permutation(full)].ravel(), chosen[full * batch_size :]]
+    return np.concatenate(parts)
 
 
 def layout_rng(seed: int, epoch: int, index: int, copy: int = 0) -> np.random.Generator:
@@ -43,3 +70,22 @@ def micro_batches(
 def steps_per_epoch(size: int, batch_size: int) -> int:
     """Optimizer steps per epoch; the last may be short."""
     return -(-size // batch_size)
+
+
+class Order:
+    """The order of a train split in every epoch, by length where the recipe asks for it."""
+
+    def __init__(self, examples: Sequence[Example], seed: int, train: TrainConfig) -> None:
+        self.size, self.seed = len(examples), seed
+        self.batch_size, self.window = train.batch_size, train.length_window
+        self.lengths = np.array(
+            [len(e.question) + sum(map(len, e.steps)) + len(e.answer) for e in examples]
+        )
+
+    def of_epoch(self, epoch: int, stage: int) -> np.ndarray:
+        """Indices of the examples; a pure function of (seed, epoch, stage)."""
+        order = permutation(self.seed, epoch, stage, self.size)
+        if self.window is None:
+            return order
+        rng = np.random.default_rng([self.seed, epoch, stage, 2])
+        return by_length(order, self.lengths, self.batch_size, self.window, rng)

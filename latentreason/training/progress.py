@@ -1,12 +1,15 @@
-"""What a run tells: metrics.jsonl always, a progress bar, TensorBoard by name."""
+"""What a run tells: metrics.jsonl always, a progress bar, TensorBoard and wandb by name."""
 
 from __future__ import annotations
 
 import json
+import os
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
+import yaml
 from tqdm import tqdm
 
 from latentreason.errors import UserError
@@ -31,6 +34,7 @@ class Progress:
         self._file = path.open("a", encoding="utf-8") if main else None
         wanted = main and "tensorboard" in loggers
         self._board = self._tensorboard(folder, step) if wanted else None
+        self._wandb = start_wandb(folder) if main and "wandb" in loggers else None
         self._tokens = 0
         self._since = time.perf_counter()
 
@@ -55,6 +59,9 @@ class Progress:
             for name, value in record.items():
                 if isinstance(value, (int, float)) and name != "step":
                     self._board.add_scalar(name, value, record["step"])
+        if self._wandb is not None:
+            values = {name: value for name, value in record.items() if name != "step"}
+            self._wandb.log(values, step=record["step"])
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
@@ -68,6 +75,8 @@ class Progress:
             self._file.close()
         if self._board is not None:
             self._board.close()
+        if self._wandb is not None:
+            self._wandb.finish()
 
     @staticmethod
     def _tensorboard(folder: Path, step: int) -> Any:
@@ -78,6 +87,30 @@ class Progress:
                 "run.loggers: tensorboard is not installed; pip install 'latentreason[train]'"
             ) from None
         return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+
+def start_wandb(folder: Path) -> Any:
+    """Begin a wandb run named as the run folder, or go on with the one that the folder began.
+
+    Project and mode are wandb's own to set (WANDB_PROJECT, WANDB_MODE=offline).
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise UserError(
+            "run.loggers: wandb is not installed; pip install 'latentreason[wandb]'"
+        ) from None
+    remembered = folder / "wandb_id"
+    if not remembered.is_file():
+        remembered.write_text(uuid.uuid4().hex, encoding="utf-8")
+    return wandb.init(
+        project=os.environ.get("WANDB_PROJECT", "latentreason"),
+        name=folder.name,
+        id=remembered.read_text(encoding="utf-8"),
+        resume="allow",
+        dir=str(folder),
+        config=yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
+    )
 
 
 def _forget_after(path: Path, step: int) -> None:

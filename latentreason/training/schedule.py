@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from latentreason.config import OptimConfig, PhaseConfig
 
@@ -25,3 +26,17 @@ def phase_steps(phase: PhaseConfig, per_epoch: int) -> int:
         return phase.steps
     assert phase.epochs is not None
     return max(1, round(phase.epochs * per_epoch))
+
+
+def loss_is_low(phase: PhaseConfig, recent: Sequence[float]) -> bool:
+    """Whether the mean of the last `window` losses is low enough to end the phase."""
+    if phase.until_loss is None or len(recent) < phase.window:
+        return False
+    return sum(recent) / len(recent) < phase.until_loss
+
+
+def describe(phases: Sequence[PhaseConfig], planned: Sequence[int], number: int) -> str:
+    """One line about phase `number` (from 0)."""
+    phase = phases[number]
+    early = f", or until the loss is below {phase.until_loss}" if phase.until_loss else ""
+    return f"phase {number + 1}/{len(phases)}: stage {phase.stage}, {planned[number]} steps{early}"

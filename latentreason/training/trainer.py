@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from latentreason.modeling import LatentModel
 from latentreason.recipes import expand_phases
 from latentreason.training.batches import StageDataset, micro_batch_stream, to_device
 from latentreason.training.checkpoints import STATE_FOLDER, Checkpoints
-from latentreason.training.order import micro_batches, permutation, steps_per_epoch
+from latentreason.training.ema import Ema, resume_average
+from latentreason.training.order import Order, micro_batches, steps_per_epoch
 from latentreason.training.progress import Progress
-from latentreason.training.schedule import learning_rate, phase_steps
+from latentreason.training.schedule import describe, learning_rate, loss_is_low, phase_steps
 from latentreason.training.signals import StopRequest
 from latentreason.training.state import TrainerState
 from latentreason.training.strategy import Strategy
@@ -43,6 +45,7 @@ class Trainer:
         self.model = model
         self.examples = train
         self.augment = AUGMENTATIONS.get(recipe.data.train.augment or "")
+        self.order = Order(train, recipe.run.seed, recipe.train)
         self.valid = valid
         self.validate = validate
         self.strategy = strategy
@@ -57,7 +60,10 @@ class Trainer:
         self.progress: Progress
         if recipe.train.activation_checkpointing:
             model.enable_recompute()
+        if recipe.train.compile:
+            model.compile(backend=recipe.train.compile)
         strategy.prepare(model, recipe.optim)
+        self.ema = Ema(model, recipe.train.ema) if recipe.train.ema else None
 
     # --- the plan -----------------------------------------------------------------------------
 
@@ -95,7 +101,7 @@ class Trainer:
         self.model.set_stage(int(phase.stage))
         self.model.train()
         if self.state.phase_step == 0:
-            self.progress.say(self._describe(phase))
+            self.progress.say(describe(self.phases, self.planned, self.state.phase))
             if self.recipe.optim.reset == "stage" and self.state.phase > 0:
                 self.strategy.reset_optimizer()
         while self.state.phase_step < self.planned[self.state.phase]:
@@ -122,7 +128,7 @@ class Trainer:
             self._step(phase, [next(stream) for _ in range(strategy.accumulation)])
             # Agreed on by all ranks: one that stops alone leaves the others waiting.
             self._stopping = strategy.largest([float(self.stop.requested)])[0] > 0
-            if self._loss_is_low(phase):
+            if loss_is_low(phase, state.recent):
                 return True
             if state.epoch_step == self.per_epoch:
                 state.next_epoch()
@@ -134,7 +140,7 @@ class Trainer:
     def _stream(self, phase: PhaseConfig, steps: range) -> Iterator[dict[str, Any]]:
         seed, state, strategy = self.recipe.run.seed, self.state, self.strategy
         stage = int(phase.stage)
-        order = permutation(seed, state.epoch, stage, len(self.examples))
+        order = self.order.of_epoch(state.epoch, stage)
         size = self.recipe.train.batch_size
         batches = [
             batch
@@ -189,6 +195,8 @@ class Trainer:
         state.step += 1
         state.phase_step += 1
         state.epoch_step += 1
+        if self.ema is not None:
+            self.ema.update(state.step)
         loss = sum(losses.values())
         state.recent = [*state.recent, loss][-phase.window :]
         self.progress.step(loss, int(phase.stage), tokens)
@@ -200,12 +208,6 @@ class Trainer:
             if norm is not None:
                 record["gradient_norm"] = norm
             self.progress.log(record)
-
-    def _loss_is_low(self, phase: PhaseConfig) -> bool:
-        recent = self.state.recent
-        if phase.until_loss is None or len(recent) < phase.window:
-            return False
-        return sum(recent) / len(recent) < phase.until_loss
 
     def _at_boundary(self, phase: PhaseConfig) -> None:
         """Between two steps: validate and save where it is time."""
@@ -242,11 +244,16 @@ class Trainer:
         assert self.validate is not None
         strategy = self.strategy
         mine = self.valid[strategy.rank :: strategy.world]
-        figures = self.validate(self.model, mine) if mine else {}
+        with self._averaged():
+            figures = self.validate(self.model, mine) if mine else {}
         self.model.train()
         names = sorted(figures)
         sums = strategy.total([figures[name] * len(mine) for name in names] + [float(len(mine))])
         return {name: value / sums[-1] for name, value in zip(names, sums, strict=False)}
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """What is validated and saved: the average of the weights, where there is one."""
+        return nullcontext() if self.ema is None else self.ema.applied()
 
     def _save(self) -> None:
         """Write a checkpoint: complete or absent, whatever happens."""
@@ -254,8 +261,11 @@ class Trainer:
         temporary = self.checkpoints.temporary(step)
         if strategy.main:
             self.checkpoints.begin(step)
-            self.model.statistics(self.examples)
-            self.model.save_pretrained(temporary)
+            with self._averaged():
+                self.model.statistics(self.examples)
+                self.model.save_pretrained(temporary)
+            if self.ema is not None:
+                self.ema.save(temporary / STATE_FOLDER)
             self.state.save(temporary / STATE_FOLDER / "state.json")
         strategy.barrier()
         strategy.save(temporary / STATE_FOLDER)
@@ -284,8 +294,4 @@ class Trainer:
         # A plan may have been given further phases since.
         self.state.finished = self.state.phase >= len(self.phases)
         self.strategy.load(latest / STATE_FOLDER)
-
-    def _describe(self, phase: PhaseConfig) -> str:
-        steps = self.planned[self.state.phase]
-        early = f", or until the loss is below {phase.until_loss}" if phase.until_loss else ""
-        return f"phase {self.state.phase + 1}/{len(self.phases)}: stage {phase.stage}, {steps} steps{early}"
+        resume_average(self.ema, latest / STATE_FOLDER)
