@@ -133,14 +133,17 @@ class Strategy:
 
     # --- a step -------------------------------------------------------------------------------
 
+    def set_rate(self, lr: float) -> None:
+        """Set the learning rate of the step to come; DeepSpeed steps within `backward`."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
     def backward(self, loss: Tensor) -> None:
         """Back-propagate one micro-batch's share of the mean loss."""
         self.accelerator.backward(loss * (self.world * self.accumulation))
 
-    def step(self, lr: float) -> float | None:
+    def step(self) -> float | None:
         """Clip, step and clear, where this micro-batch ends the step; return the gradient norm."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         norm = None
         if self.accelerator.sync_gradients and self.clip is not None:
             norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip)

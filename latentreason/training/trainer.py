@@ -166,6 +166,7 @@ class Trainer:
         counts, tokens = dict(zip(terms, sums, strict=False)), int(sums[-1])
         passes = strategy.largest([float(batch["num_passes"]) for batch in batches])
         lr = learning_rate(self.recipe.optim, phase, state.step, sum(self.planned))
+        strategy.set_rate(lr)
         parts = dict.fromkeys(terms, 0.0)
         norm = None
         for batch, num_passes in zip(batches, passes, strict=True):
@@ -177,7 +178,7 @@ class Trainer:
                     for term, (total, weight) in losses.items()
                 }
                 strategy.backward(sum(means.values()))
-                norm = strategy.step(lr)
+                norm = strategy.step()
             for term, value in means.items():
                 parts[term] += value.item()
         self._after_step(dict(zip(terms, strategy.total(list(parts.values())), strict=True)),

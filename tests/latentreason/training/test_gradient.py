@@ -27,10 +27,10 @@ def step_gradients(root, micro, *words):
     found = []
     step = strategy.step
 
-    def record(lr):
+    def record():
         if strategy.accelerator.sync_gradients:
             found.append({n: p.grad.clone() for n, p in model.named_parameters()})
-        return step(lr)
+        return step()
 
     strategy.step = record
     folder = root / f"micro{micro}" / "run"
