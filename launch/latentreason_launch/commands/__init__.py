@@ -4,6 +4,7 @@ Modules import nothing heavy at the top: `latentreason --help` reads them all.
 """
 
 from latentreason_launch.commands import (
+    compare,
     convert,
     data,
     evaluate,
@@ -11,6 +12,8 @@ from latentreason_launch.commands import (
     generate,
     ls,
     mask,
+    report,
+    rescore,
     train,
     validate,
 )
@@ -18,6 +21,9 @@ from latentreason_launch.commands import (
 COMMANDS = {
     "train": train,
     "eval": evaluate,
+    "rescore": rescore,
+    "report": report,
+    "compare": compare,
     "generate": generate,
     "export": export,
     "convert": convert,

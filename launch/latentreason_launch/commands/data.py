@@ -12,6 +12,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     get.add_argument("name")
     check = actions.add_parser("check", help="gold answers must score 1, foreign ones 0")
     check.add_argument("names", nargs="*", metavar="NAME")
+    check.add_argument("--data", help="your own file in the schema of the one benchmark named")
     check.add_argument("--all", action="store_true", help="every benchmark whose file is at hand")
     check.add_argument("--json", help="also write the rows to this file")
     check.add_argument("--root", help="folder of the data files (default: LATENTREASON_DATA)")
@@ -38,7 +39,9 @@ def _check(arguments: argparse.Namespace) -> None:
 
     if arguments.all == bool(arguments.names):
         raise UserError("data check: give benchmark names, or --all")
-    rows = check_benchmarks(None if arguments.all else arguments.names, root=arguments.root)
+    rows = check_benchmarks(
+        None if arguments.all else arguments.names, data=arguments.data, root=arguments.root
+    )
     print_table(rows)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
