@@ -1,0 +1,33 @@
+"""Adapters and a trained projection lie side by side in a checkpoint of a tiny Llama."""
+
+from __future__ import annotations
+
+import torch
+from runs import run
+from safetensors.torch import load_file
+
+import latentreason
+from latentreason.export import export_backbone
+
+QUESTIONS = ["0 m1 m2 m0", "2 m2 m2 m1"]
+
+
+def test_a_projection_is_trained_and_saved_beside_the_adapters(tmp_path):
+    first = run(tmp_path / "base", "train.max_steps=2", method="cot", family="llama")
+    export_backbone(first, tmp_path / "plain")
+    folder = run(
+        tmp_path / "lora", f"model.name={tmp_path / 'plain'}", "model.config={}", "optim.lr=0.05",
+        "model.lora.rank=4", "model.lora.targets=[q_proj, v_proj]",
+        "method.thought_projection=linear", family="llama",
+    )  # fmt: skip
+    own = load_file(folder / "last" / "model.safetensors")
+    assert set(own) == {"thought_mean", "projection.weight", "projection.bias"}
+    assert not torch.equal(own["projection.weight"], torch.eye(16))
+    state = torch.load(folder / "last" / "trainer_state" / "weights.pt")
+    model = latentreason.load(folder)
+    assert torch.equal(model.projection.weight, state["projection.weight"])
+    adapted = model.generate(QUESTIONS, return_thoughts=True)
+    model.language_model = model.merged_backbone()
+    for left, right in zip(adapted, model.generate(QUESTIONS, return_thoughts=True), strict=True):
+        assert left.token_ids == right.token_ids
+        torch.testing.assert_close(left.thoughts, right.thoughts, rtol=1e-4, atol=1e-4)
