@@ -54,6 +54,12 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
     if is_latent_checkpoint(config.name):
         source = load(config.name, dtype=DTYPES[config.dtype])
         assert isinstance(source, LatentModel)
+        own = [n for n, _ in source.named_parameters() if not n.startswith("language_model.")]
+        if own:
+            raise UserError(
+                f"model.name: {config.name} has {own[0]} beside its backbone, which a new model would "
+                "drop; start from a checkpoint without"
+            )
         backbone = source.merged_backbone()
         if config.config:
             backbone = _rebuilt(backbone, config)

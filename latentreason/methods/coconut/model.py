@@ -217,6 +217,9 @@ class Model(LatentModel):
                 recompute=self.recompute_passes,
             )
             nothing = nothing + 0 * hidden[:, :1]
+        if self.projection is not None:
+            # DDP waits for the gradient of every parameter, also in a batch without thoughts.
+            nothing = nothing + 0 * self.as_thought(embeds[:, :1])
         return nothing
 
     def _generate(

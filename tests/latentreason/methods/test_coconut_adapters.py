@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from runs import run
+from runs import assert_near_run, recipe_file, run, torchrun
 from safetensors.torch import load_file
 
 import latentreason
@@ -23,6 +24,8 @@ def test_a_projection_is_trained_and_saved_beside_the_adapters(tmp_path):
     own = load_file(folder / "last" / "model.safetensors")
     assert set(own) == {"thought_mean", "projection.weight", "projection.bias"}
     assert not torch.equal(own["projection.weight"], torch.eye(16))
+    with pytest.raises(ValueError, match=r"model.name: .* has projection.weight beside"):
+        run(tmp_path / "next", f"model.name={folder}", "model.config={}", family="llama")
     state = torch.load(folder / "last" / "trainer_state" / "weights.pt")
     model = latentreason.load(folder)
     assert torch.equal(model.projection.weight, state["projection.weight"])
@@ -31,3 +34,12 @@ def test_a_projection_is_trained_and_saved_beside_the_adapters(tmp_path):
     for left, right in zip(adapted, model.generate(QUESTIONS, return_thoughts=True), strict=True):
         assert left.token_ids == right.token_ids
         torch.testing.assert_close(left.thoughts, right.thoughts, rtol=1e-4, atol=1e-4)
+
+
+def test_a_projection_trains_on_two_ranks_from_the_stage_without_thoughts_on(tmp_path):
+    words = ("method.thought_projection=linear", "train.max_steps=7", "data.valid=null")
+    path = recipe_file(tmp_path / "two", *words, family="llama")
+    done = torchrun(2, str(path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = run(tmp_path / "one", *words, family="llama")
+    assert_near_run(tmp_path / "two" / "run", alone)
