@@ -188,14 +188,14 @@ class EvalConfig:
         every: optimizer steps between validations; None validates at the end of each phase.
         limit: questions used; None uses all.
         batch_size: questions per generate call.
-        max_new_tokens: most visible tokens per answer; stored in the checkpoint as its default.
+        max_new_tokens: most visible tokens per answer; None takes the method's.
         match: how an answer is compared with the gold one: the name of an answer rule.
     """
 
     every: int | None = None
     limit: int | None = 500
     batch_size: int = 64
-    max_new_tokens: int = 64
+    max_new_tokens: int | None = None
     match: str = "text"
 
 

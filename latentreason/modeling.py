@@ -176,9 +176,14 @@ class LatentModel(PreTrainedModel):
         self.recompute_passes = True
 
     def merged_backbone(self) -> Any:
-        """The backbone as an ordinary causal LM; adapters are merged into its weights."""
+        """The backbone as an ordinary causal LM.
+
+        Adapters are merged into its weights for good: the model goes on without them.
+        """
         if hasattr(self.language_model, "merge_and_unload"):
-            return self.language_model.merge_and_unload()
+            # peft merges in place; what stayed wrapped would be saved as empty adapters.
+            self.language_model = self.language_model.merge_and_unload()
+            self.config.base_model = None
         return self.language_model
 
     def check_backbone(self) -> None:
@@ -347,6 +352,11 @@ class LatentModel(PreTrainedModel):
             raise UserError(
                 f"num_thoughts: method {self.config.method_name} has no thoughts; leave it out"
             )
+        if mode == "none" and options.num_thoughts:
+            raise UserError(
+                f'num_thoughts: {options.num_thoughts} would be ignored by thought_mode "none"; '
+                "leave one of them out"
+            )
         if (mode == "shuffle") != (donors is not None):
             raise UserError(
                 'donors: thought_mode "shuffle" needs them, and no other mode reads them'
@@ -421,7 +431,7 @@ class LatentModel(PreTrainedModel):
                 "use latentreason.load"
             )
         if config.adapter:
-            model = cls._load_adapter(Path(name), config, kwargs)
+            model = cls._load_adapter(_local_folder(name, kwargs.get("revision")), config, kwargs)
         else:
             model = super().from_pretrained(name, *args, **kwargs)
         loaded = model[0] if isinstance(model, tuple) else model
@@ -461,6 +471,15 @@ class LatentModel(PreTrainedModel):
         """
         self.merged_backbone().save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+
+def _local_folder(name: Any, revision: str | None) -> Path:
+    """`name` where it is a directory, else the hub repository of that name, downloaded."""
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(str(name), revision=revision))
 
 
 def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentModel:

@@ -43,6 +43,16 @@ LEAST = {
 """Smallest values of numbers; null is allowed where the dataclass allows it."""
 
 
+ATTENTIONS = (
+    "sdpa",
+    "eager",
+    "flash_attention_2",
+    "flash_attention_3",
+    "flex_attention",
+    "latentreason",
+)
+
+
 def recipe_folder() -> Path:
     """Where the shipped recipes lie: beside the package, under its name in a wheel."""
     beside = Path(__file__).resolve().parent.parent
@@ -146,6 +156,9 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
     check_choice(f"{source}: optim.reset", optim.reset, ("never", "stage", "epoch"))
     check_choice(f"{source}: train.precision", train.precision, ("fp32", "bf16"))
     check_choice(f"{source}: train.strategy", train.strategy, ("ddp", "deepspeed"))
+    check_choice(
+        f"{source}: model.attn_implementation", recipe.model.attn_implementation, ATTENTIONS
+    )
     check_choice(f"{source}: run.resume", run.resume, ("auto", "never"))
     check_choice(f"{source}: model.tokenizer.kind", recipe.model.tokenizer.kind, ("word", "bpe"))
     for logger in run.loggers:

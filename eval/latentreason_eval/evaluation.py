@@ -134,7 +134,9 @@ def conditions(
     listed = [Condition("main", "", sampling)]
     for mode in controls:
         if mode != sampling.thought_mode:
-            changed = dataclasses.replace(sampling, thought_mode=mode)
+            # A number of thoughts beside "none" would be ignored, and is refused.
+            number = None if mode == "none" else sampling.num_thoughts
+            changed = dataclasses.replace(sampling, thought_mode=mode, num_thoughts=number)
             listed.append(Condition("control", f"thought_mode={mode}", changed))
     for name, values in (sweeps or {}).items():
         for value in values:

@@ -52,6 +52,15 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
     assert config.name
     check_choice("model.dtype", config.dtype, DTYPES)
     if is_latent_checkpoint(config.name):
+        for field, value in (
+            ("tokenizer.name", config.tokenizer.name),
+            ("revision", config.revision),
+        ):
+            if value is not None:
+                raise UserError(
+                    f"model.{field}: {config.name} is a latentreason checkpoint and brings its own; "
+                    "leave it out"
+                )
         source = load(config.name, dtype=DTYPES[config.dtype])
         assert isinstance(source, LatentModel)
         own = [n for n, _ in source.named_parameters() if not n.startswith("language_model.")]

@@ -1,1 +1,2 @@
-"""One folder per method: settings, config, layout, model, generate, README."""
+"""One folder per method: settings, layout, model and README, with config and generate of their own
+where they are long."""

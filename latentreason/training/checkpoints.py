@@ -83,6 +83,10 @@ class Checkpoints:
         temporary.symlink_to(target)
         temporary.replace(self.run / name)
 
+    def unlink(self, name: str) -> None:
+        """Take the link `run/name` away, where there is one."""
+        (self.run / name).unlink(missing_ok=True)
+
     def thin(self, keep_last: int, best_step: int | None) -> None:
         """Remove all but the last `keep_last` checkpoints and the best."""
         keep = {path.name for path in self.complete()[-keep_last:]}

@@ -21,6 +21,8 @@ class TrainerState:
         recent: losses of the last steps of this phase, for `until_loss`.
         best: best validation accuracy in the final stage.
         best_step: the step it was reached at.
+        best_stage: the stage it was reached in; a plan that is given a later one begins anew.
+        validated: the last step that was validated.
         finished: the plan is done.
     """
 
@@ -32,6 +34,8 @@ class TrainerState:
     recent: list[float] = field(default_factory=list)
     best: float | None = None
     best_step: int | None = None
+    best_stage: int | None = None
+    validated: int | None = None
     finished: bool = False
 
     def next_phase(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +76,7 @@ class Strategy:
         os.environ.setdefault("LOCAL_RANK", "0")
         os.environ.setdefault("WORLD_SIZE", "1")
         os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", "29501")
+        os.environ.setdefault("MASTER_PORT", str(_free_port()))
         config = deepspeed_config(train.deepspeed or "zero2")
         config |= {
             "train_micro_batch_size_per_gpu": self.micro,
@@ -280,6 +281,13 @@ def deepspeed_config(name: str) -> dict[str, Any]:
     if config.get("zero_optimization", {}).get("stage", 0) > 2:
         raise UserError(f"train.deepspeed: {name} asks for ZeRO-3, which this version cannot train")
     return config
+
+
+def _free_port() -> int:
+    """A port for the rendezvous of a run that torchrun did not start."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _random_state() -> dict[str, Any]:

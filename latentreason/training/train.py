@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 
 from latentreason.backbones import build_backbone
+from latentreason.backbones.load import ATTENTION
 from latentreason.backbones.lora import add_adapters
 from latentreason.card import git_commit, provenance
-from latentreason.config import Recipe
+from latentreason.config import ModelConfig, Recipe
 from latentreason.data import load_split
 from latentreason.data.example import Example
 from latentreason.decoding.sampling import key
 from latentreason.errors import UserError
-from latentreason.modeling import LatentModel
+from latentreason.modeling import LatentModel, checkpoint_folder
 from latentreason.recipes import to_yaml
 from latentreason.registry import model_class, register_all
 from latentreason.training.checkpoints import Checkpoints
@@ -60,7 +63,8 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
 
     Args:
         recipe: of `latentreason.load_recipe`.
-        validate: (model, examples) -> figures with "accuracy"; called on the `valid` split.
+        validate: (model, examples) -> figures with "accuracy"; called on the `valid` split, which is
+            not read without it (the command line passes the evaluator's).
 
     Raises:
         UserError: the recipe cannot be run as it stands.
@@ -72,6 +76,18 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
             f"run.resume: {folder} has checkpoints; remove them or give another run.name"
         )
     strategy = Strategy(recipe.train, recipe.optim)
+    main = strategy.main
+    try:
+        state = _train(recipe, folder, strategy, validate)
+    finally:
+        strategy.close()
+    best = folder / "best"
+    return TrainResult(folder, best if best.exists() else folder / "last", state, main)
+
+
+def _train(
+    recipe: Recipe, folder: Path, strategy: Strategy, validate: Validate | None
+) -> TrainerState:
     examples = load_split(recipe.data.train, recipe.data.root)
     valid = _valid_examples(recipe)
     torch.manual_seed(recipe.run.seed)
@@ -80,16 +96,43 @@ def train(recipe: Recipe, validate: Validate | None = None) -> TrainResult:
     torch.manual_seed(key(recipe.run.seed, strategy.rank))
     if strategy.main:
         Checkpoints(folder).recover()
+    strategy.barrier()
+    check_same_run(folder, recipe)
+    strategy.barrier()
+    if strategy.main:
         _write_provenance(folder, recipe)
     strategy.barrier()
-    main = strategy.main
-    trainer = Trainer(recipe, model, examples, valid, folder, strategy, validate)
-    try:
-        state = trainer.run()
-    finally:
-        strategy.close()
-    best = folder / "best"
-    return TrainResult(folder, best if best.exists() else folder / "last", state, main)
+    return Trainer(recipe, model, examples, valid, folder, strategy, validate).run()
+
+
+def check_same_run(folder: Path, recipe: Recipe) -> None:
+    """Raise UserError where a run to be resumed was begun with what this recipe says otherwise.
+
+    Phases, learning rates and the strategy may change; what the position in the data and the
+    meaning of the weights hang on may not.
+    """
+    written = folder / "recipe.yaml"
+    if Checkpoints(folder).latest() is None or not written.is_file():
+        return
+    theirs = yaml.safe_load(written.read_text(encoding="utf-8"))
+    ours = yaml.safe_load(to_yaml(recipe))
+    for path in ("method", "model", "data.train", "run.seed", "train.batch_size"):
+        before, now = theirs, ours
+        for part in path.split("."):
+            before, now = (before or {}).get(part), now[part]
+        if before != now:
+            raise UserError(
+                f"{path}: {folder} was begun with {_first_difference(before, now)}; resume it with "
+                "the same, or give another run.name"
+            )
+
+
+def _first_difference(before: Any, now: Any, prefix: str = "") -> str:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in now:
+            if before.get(name) != now[name]:
+                return _first_difference(before.get(name), now[name], f"{prefix}{name}: ")
+    return f"{prefix}{before!r}, not {now!r}"
 
 
 def build_model(recipe: Recipe, examples: Sequence[Example]) -> LatentModel:
@@ -98,9 +141,12 @@ def build_model(recipe: Recipe, examples: Sequence[Example]) -> LatentModel:
     backbone, tokenizer = build_backbone(section, _texts(recipe, examples))
     rows = len(tokenizer)
     model = model_class(recipe.method.name).create(recipe.method, backbone, tokenizer)
-    model.check_backbone()
+    _check_attention(section.attn_implementation, backbone)
+    # Flash attention takes CUDA tensors only, and the model is not on its device yet.
+    if section.attn_implementation in ("sdpa", "eager"):
+        model.check_backbone()
     if section.name:
-        model.config.base_model = {"name": section.name, "revision": section.revision}
+        model.config.base_model = pinned_base(section, backbone)
     if section.lora.rank:
         if not section.name:
             raise UserError("model.lora: adapters need a pretrained base; give model.name")
@@ -108,6 +154,30 @@ def build_model(recipe: Recipe, examples: Sequence[Example]) -> LatentModel:
             model.language_model, section.lora, range(rows, len(tokenizer))
         )
     return model
+
+
+def pinned_base(section: ModelConfig, backbone: Any) -> dict[str, Any]:
+    """Name, revision and overrides of a backbone, such that loading them later gives the same.
+
+    A run folder's `best` moves on, and so does a hub branch: the checkpoint's own folder and the
+    hub's commit do not.
+    """
+    name, revision = str(section.name), section.revision
+    if Path(name).exists():
+        name = str(Path(checkpoint_folder(name)).resolve())
+    else:
+        revision = getattr(backbone.config, "_commit_hash", None) or revision
+    return {"name": name, "revision": revision, "config": dict(section.config)}
+
+
+def _check_attention(implementation: str, backbone: Any) -> None:
+    names = ("attention_dropout", "attn_pdrop", "attn_dropout")
+    dropped = [name for name in names if getattr(backbone.config, name, 0.0)]
+    if implementation == ATTENTION and dropped:
+        raise UserError(
+            f"model.attn_implementation: {ATTENTION} has no attention dropout; set "
+            f"model.config.{dropped[0]}=0"
+        )
 
 
 def _texts(recipe: Recipe, examples: Sequence[Example]) -> list[str]:

@@ -56,7 +56,6 @@ class Trainer:
         self.state = TrainerState()
         self.stop = StopRequest()
         self._stopping = False
-        self._validated: int | None = None
         self.progress: Progress
         if recipe.train.activation_checkpointing:
             model.enable_recompute()
@@ -102,7 +101,7 @@ class Trainer:
         self.model.train()
         if self.state.phase_step == 0:
             self.progress.say(describe(self.phases, self.planned, self.state.phase))
-            if self.recipe.optim.reset == "stage" and self.state.phase > 0:
+            if self.recipe.optim.reset == "stage" and self._stage_begins():
                 self.strategy.reset_optimizer()
         while self.state.phase_step < self.planned[self.state.phase]:
             ended = self._run_epoch(phase)
@@ -115,6 +114,10 @@ class Trainer:
         self.state.next_phase()
         self.state.finished = self.state.phase == len(self.phases)
         self._save()
+
+    def _stage_begins(self) -> bool:
+        before = self.state.phase - 1
+        return before >= 0 and self.phases[before].stage != self.phases[self.state.phase].stage
 
     def _run_epoch(self, phase: PhaseConfig) -> bool:
         """Train to the end of the epoch, phase or patience; return whether the phase ended early."""
@@ -222,9 +225,9 @@ class Trainer:
 
     def _validate(self, phase: PhaseConfig) -> bool:
         """Score the `valid` split, once for a step; return whether the model is the best so far."""
-        if self.validate is None or not self.valid or self._validated == self.state.step:
+        if self.validate is None or not self.valid or self.state.validated == self.state.step:
             return False
-        self._validated = self.state.step
+        self.state.validated = self.state.step
         figures = self._validation_figures()
         self.progress.log(
             {"step": self.state.step, "stage": int(phase.stage)}
@@ -239,17 +242,20 @@ class Trainer:
         if not final or (self.state.best is not None and figures["accuracy"] <= self.state.best):
             return False
         self.state.best, self.state.best_step = figures["accuracy"], self.state.step
+        self.state.best_stage = int(phase.stage)
         return True
 
     def _validation_figures(self) -> dict[str, float]:
         assert self.validate is not None
         strategy = self.strategy
         mine = self.valid[strategy.rank :: strategy.world]
+        # A rank without a question of its own answers one that counts nothing: all sum the same names.
+        weight = float(len(mine))
         with self._averaged():
-            figures = self.validate(self.model, mine) if mine else {}
+            figures = self.validate(self.model, mine or self.valid[:1])
         self.model.train()
         names = sorted(figures)
-        sums = strategy.total([figures[name] * len(mine) for name in names] + [float(len(mine))])
+        sums = strategy.total([figures[name] * weight for name in names] + [weight])
         return {name: value / sums[-1] for name, value in zip(names, sums, strict=False)}
 
     def _averaged(self) -> AbstractContextManager[None]:
@@ -294,5 +300,9 @@ class Trainer:
         self.state = TrainerState.load(latest / STATE_FOLDER / "state.json")
         # A plan may have been given further phases since.
         self.state.finished = self.state.phase >= len(self.phases)
+        if self.state.best_stage != int(self.phases[-1].stage):
+            self.state.best = self.state.best_step = self.state.best_stage = None
+            if self.strategy.main:
+                self.checkpoints.unlink("best")
         self.strategy.load(latest / STATE_FOLDER)
         resume_average(self.ema, latest / STATE_FOLDER)

@@ -246,7 +246,8 @@ def test_coconut_starts_from_a_text_checkpoint(tmp_path, cot):
             ours = model.state_dict()[key]
             assert torch.equal(ours[: len(value)] if "wte" in key else ours[: len(ours)],
                                value) or "lm_head" in key, key  # fmt: skip
-        assert model.config.base_model["name"] == str(name)
+        # Pinned to the checkpoint itself: `last` moves on when the run does.
+        assert model.config.base_model["name"] == str((cot / "last").resolve())
 
 
 def test_config_values_override_those_of_a_named_model(tmp_path, cot):

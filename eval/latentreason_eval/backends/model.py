@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import time
 from collections.abc import Iterator, Sequence
@@ -44,6 +45,9 @@ class ModelBackend:
             "method": getattr(config, "method_name", None),
             "num_thoughts": getattr(config, "num_thoughts", None),
             "num_parameters": self.model.num_parameters(),
+            "dtype": str(getattr(self.model, "dtype", None)),
+            # A run folder trained further holds other weights under the same name.
+            "weights": weights_fingerprint(self.checkpoint),
             # As many thoughts as the gold chain has steps are an oracle: the record says so.
             "gold_num_thoughts": gold_thoughts(self.model, [Question(0, "")]) is not None,
         }
@@ -51,7 +55,7 @@ class ModelBackend:
     def _batch(self, questions: Sequence[Question], sampling: Sampling) -> list[Sample]:
         begin = time.perf_counter()
         arguments = generate_arguments(questions, sampling)
-        if sampling.num_thoughts is None:
+        if sampling.num_thoughts is None and sampling.thought_mode != "none":
             arguments["num_thoughts"] = gold_thoughts(self.model, questions)
         generations = self.model.generate(
             [question.text for question in questions],
@@ -95,6 +99,16 @@ def generate_arguments(questions: Sequence[Question], sampling: Sampling) -> dic
     if sampling.thought_mode == "shuffle":
         arguments["donors"] = [question.donor for question in questions]
     return arguments
+
+
+def weights_fingerprint(checkpoint: str) -> str | None:
+    """Return a hash of a local checkpoint's weight files (names, sizes, times); None elsewhere."""
+    for folder in (Path(checkpoint), Path(checkpoint, "best"), Path(checkpoint, "last")):
+        if checkpoint and (folder / "config.json").is_file():
+            files = sorted((*folder.rglob("*.safetensors"), *folder.rglob("*.bin")))
+            facts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+            return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return None
 
 
 def gold_thoughts(model: Any, questions: Sequence[Question]) -> list[int] | None:

@@ -26,8 +26,7 @@ def split_steps(stage: int, num_steps: int, config: Config) -> tuple[int, int]:
     A stage s <= S drops s steps for s * c thoughts, the final stage drops all for S * c. Where
     thoughts grow one at a time, stage u <= S * c has u thoughts, and a step goes with the first
     thought of its own. Without `pad_to_max` a sample of m steps gets at most m * c, at every stage;
-    the released code does so at inference and in its final stage only, which trains what it does not
-    test (docs/deviations.md).
+    the released code does so at inference and in its final stage only (docs/deviations.md).
     """
     sub = stages_per_step(config)
     last = config.max_stage * sub

@@ -36,6 +36,8 @@ def generate(
     if options.thought_mode == "none":
         count = 0
     start, _, end = thought_ids(0, model.config)
+    if donors is not None:
+        check_positions(donors, count + len(start) + len(end), model.position_limit)
     check_positions(prompts, count + len(start) + len(end), model.position_limit)
     # Noise differs from sample to sample; every other kind of thought is shared by them.
     early = options.num_samples if options.thought_mode == "noise" else 1

@@ -7,6 +7,7 @@ thought's slot.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -119,11 +120,15 @@ class Model(LatentModel):
         """Measure the mean thought of each position over at most 128 questions."""
         if not self.config.num_thoughts:
             return
+        count, limit = self.config.num_thoughts, self.position_limit or sys.maxsize
         rows = [self.prompt.question_ids(e.question) for e in examples[:STATISTICS_QUESTIONS]]
+        rows = [row for row in rows if len(row) + count + 1 < limit]
+        if not rows:
+            return
         training = self.training
         self.eval()
         with torch.no_grad():
-            thoughts = think(self, rows, self.config.num_thoughts)
+            thoughts = think(self, rows, count)
         self.train(training)
         self.thought_mean.copy_(thoughts.mean(0))
 

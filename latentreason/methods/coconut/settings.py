@@ -36,7 +36,8 @@ class Settings:
         thoughts_per_step: c, thoughts that replace one step (tokens); 0 removes steps for nothing.
         max_stage: S; stage s <= S drops the first s steps, a later stage drops all of them.
         pad_to_max: the final stage has S * c thoughts whatever the number of steps; otherwise a
-            sample with m steps has at most m * c, in training and inference alike.
+            sample with m steps has at most m * c in training. Inference does not know m and always
+            uses the stage's number, so short samples are then tested on what was not trained.
         growth: "step" gives a step's c thoughts in one stage; "thought" adds one thought per stage,
             so that plain stage s is stage s * c.
         curriculum: false drops all steps and has all S * c thoughts from the first step on; the only

@@ -241,8 +241,15 @@ def test_a_run_of_another_method_is_not_resumed(tmp_path, other):
 
 def test_a_run_of_another_shape_is_not_resumed(tmp_path):
     run(tmp_path, "train.max_steps=1")
-    with pytest.raises(ValueError, match=r"run\.resume"):
+    with pytest.raises(ValueError, match=r"^model: .* n_embd: 16, not 8"):
         run(tmp_path, "model.config.n_embd=8")
+
+
+@pytest.mark.parametrize("word", ["train.batch_size=2", "run.seed=7", "data.train.seed=5"])
+def test_a_run_begun_with_other_data_or_order_is_not_resumed(tmp_path, word):
+    run(tmp_path, "train.max_steps=1")
+    with pytest.raises(ValueError, match=word.split("=")[0].rsplit(".", 1)[0]):
+        run(tmp_path, word)
 
 
 def test_bf16_trains_and_keeps_fp32_weights_and_another_run_may_follow(tmp_path):
