@@ -383,3 +383,27 @@ def test_adapters_need_a_base(tmp_path):
 
 def test_recipes_made_here_are_valid(tmp_path):
     assert recipe(tmp_path).run.name == "run"
+
+
+def test_a_model_saved_after_its_export_is_whole(adapted, tmp_path):
+    _, folder = adapted
+    model = load(folder)
+    model.export(tmp_path / "plain")
+    model.save_pretrained(tmp_path / "whole")
+    assert not (tmp_path / "whole" / "adapter").exists()
+    assert answers(load(tmp_path / "whole")) == answers(model)
+
+
+def test_adapters_load_their_base_with_its_overrides(adapted, tmp_path):
+    base, _ = adapted
+    gpt2 = json.loads((base / "config.json").read_text())["model_type"] == "gpt2"
+    field, target = ("layer_norm_epsilon", "c_attn") if gpt2 else ("rms_norm_eps", "q_proj")
+    folder = run(
+        tmp_path,
+        f"model.name={base}",
+        f"model.config={{{field}: 0.5}}",
+        "model.lora.rank=4",
+        f"model.lora.targets=[{target}]",
+        "train.max_steps=1",
+    )
+    assert getattr(load(folder).causal_lm.config, field) == 0.5

@@ -307,3 +307,18 @@ def test_generate_leaves_the_model_as_it_was(gpt2):
         gpt2.eval()
     for name, p in gpt2.state_dict().items():
         assert torch.equal(before[name], p)
+
+
+def test_a_number_of_thoughts_beside_none_is_refused():
+    model = build("gpt2")
+    model.set_stage(3)
+    with pytest.raises(ValueError, match="num_thoughts"):
+        model.generate(["w1 w2"], thought_mode="none", num_thoughts=2)
+
+
+def test_donors_longer_than_the_positions_are_refused():
+    model = build("gpt2", positions=32)
+    model.set_stage(3)
+    donor = " ".join(["w1"] * 40)
+    with pytest.raises(ValueError, match="positions"):
+        model.generate(["w1 w2"], thought_mode="shuffle", donors=[donor])

@@ -7,7 +7,18 @@ import math
 
 import pytest
 import torch
-from runs import assert_near_run, assert_same_run, losses, metrics, optimizer_state, run, weights
+from runs import (
+    assert_near_run,
+    assert_same_run,
+    losses,
+    metrics,
+    optimizer_state,
+    recipe,
+    run,
+    weights,
+)
+
+from latentreason.training import train
 
 DROPOUT = ("model.config.resid_pdrop=0.1", "model.config.embd_pdrop=0.1",
            "model.config.attn_pdrop=0.1")  # fmt: skip
@@ -296,3 +307,20 @@ def test_training_learns(tmp_path):
     """A loss far below its start, which a broken gradient never sees."""
     curve = losses(run(tmp_path, "train.phases=[{stage: 0, steps: 60}]"))
     assert sum(curve[-5:]) < 0.75 * sum(curve[:5])
+
+
+def test_a_plan_given_a_later_stage_chooses_its_best_anew(tmp_path):
+    """The first stage's best is better, and says nothing about the last stage."""
+    scores = iter([0.9, 0.5])
+
+    def validate(model, examples):
+        return {"accuracy": next(scores)}
+
+    stages = [recipe(tmp_path, f"train.phases=[{phases}]", "data.valid.size=4") for phases in (
+        "{stage: 0, steps: 2}", "{stage: 0, steps: 2}, {stage: 1, steps: 2}"
+    )]  # fmt: skip
+    first = train(stages[0], validate)
+    assert (first.state.best, first.checkpoint.name) == (0.9, "best")
+    second = train(stages[1], validate)
+    assert (second.state.best, second.state.best_stage) == (0.5, 1)
+    assert second.checkpoint.resolve() == (tmp_path / "run" / "last").resolve()
