@@ -11,7 +11,9 @@ from latentreason_eval.validation import validator
 
 def test_it_returns_accuracy_and_visible_tokens(fake_model, sums):
     model = fake_model(wrong={0, 2})
-    figures = validator(EvalConfig(limit=10, batch_size=4, match="number"), sums)(model)
+    figures = validator(
+        EvalConfig(limit=10, batch_size=4, max_new_tokens=64, match="number"), sums
+    )(model)
     assert figures == {"accuracy": 0.8, "tokens": 2.0, "thoughts": 3.0}
     assert sum(len(call) for call in model.calls) == 10
     assert max(len(call) for call in model.calls) == 4
