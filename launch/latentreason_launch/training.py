@@ -12,8 +12,13 @@ from latentreason.training.train import TrainResult, train
 
 def train_recipe(recipe: Recipe) -> TrainResult:
     """Train a recipe and validate by generation on its `valid` split."""
+    from transformers.utils.logging import disable_progress_bar
+
     from latentreason_eval.rules import named_rule
     from latentreason_eval.validation import validator
+
+    # A bar for each checkpoint's files would break into the trainer's own.
+    disable_progress_bar()
 
     # Said now and not at the first validation, hours from here.
     named_rule(recipe.eval.match, "eval.match")
