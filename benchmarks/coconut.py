@@ -2,8 +2,9 @@
 
 python benchmarks/coconut.py --json results.json
 
-Both sides of a ratio are measured in this run, in turns, so that a noisy machine hits them alike; the
-ratio is that of the medians. Shapes are GPT-2 small's unless --quick.
+Both sides of a ratio are measured in this run, in turns, in CPU seconds of one thread, so that the
+neighbours on a shared machine do not count; the ratio is that of the medians. Shapes are GPT-2 small's
+unless --quick.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--quick", action="store_true", help="tiny shapes, for tests")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)

@@ -29,14 +29,18 @@ def describe_machine() -> dict[str, Any]:
 
 
 def in_turns(repeats: int, *functions: Callable[[], Any]) -> list[float]:
-    """Median seconds of each function, called in turns after one warm-up."""
+    """Median CPU seconds of each function, called in turns after one warm-up.
+
+    CPU time, since on a shared machine the wall clock measures the neighbours: one and the same step
+    took 8 and 19 seconds. Give one thread, or threads that wait for each other count as work.
+    """
     times: list[list[float]] = [[] for _ in functions]
     for repeat in range(repeats + 1):
         for place, function in enumerate(functions):
-            start = time.perf_counter()
+            start = time.process_time()
             function()
             if repeat:
-                times[place].append(time.perf_counter() - start)
+                times[place].append(time.process_time() - start)
     return [statistics.median(t) for t in times]
 
 
