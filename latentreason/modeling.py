@@ -504,6 +504,8 @@ def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentMo
         device = device if device is None else torch.device(device)
     except RuntimeError:
         raise UserError(f'device: "{device}" is no device; give cpu, cuda or cuda:1, say') from None
+    if device is not None and device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device: {device} was asked for, and this machine or torch has no CUDA")
     if isinstance(dtype, str):
         check_choice("dtype", dtype, DTYPES)
         dtype = DTYPES[dtype]
@@ -529,7 +531,9 @@ def checkpoint_folder(name: str) -> str:
     """Follow a run folder to its best or last checkpoint; hub names pass through."""
     path = Path(name)
     if not path.exists():
-        if name.startswith((".", "/")) or name.count("/") != 1:
+        # "runs/x" with a folder runs/ is a mistyped path, not a repository of the hub.
+        local = name.startswith((".", "/")) or name.count("/") != 1
+        if local or Path(name).parent.is_dir():
             raise MissingFileError(f'checkpoint: "{name}" does not exist')
         return name
     for inner in (path, path / "best", path / "last"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from latentreason.backbones.tokenizers import train_tokenizer
@@ -149,8 +150,8 @@ def _from_scratch(config: ModelConfig, tokenizer: Any) -> Any:
     }
     try:
         built = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"model.config: {str(error).splitlines()[0]}") from error
+    except (ValueError, TypeError, StrictDataclassError) as error:
+        raise UserError(f"model.config: {' '.join(str(error).split())[:300]}") from error
     # A config keeps whatever it is given, so the values that it has by itself are the valid ones.
     valid = {*type(built)().to_dict(), *built.attribute_map}
     unknown = [key for key in config.config if key not in valid]

@@ -77,6 +77,9 @@ class Trainer:
             self.state.step,
             self.strategy.main,
         )
+        if self.state.step:
+            done = "nothing is left to do" if self._halt() else "going on"
+            self.progress.say(f"resumed at step {self.state.step} of {total}: {done}")
         with self.stop:
             while self.state.phase < len(self.phases) and not self._halt():
                 self._run_phase()
@@ -109,6 +112,11 @@ class Trainer:
                 break
             if self._stopping or self._reached_limit():
                 self._save()
+                if self._stopping:
+                    self.progress.say(
+                        f"stopped by a signal at step {self.state.step} of {self._total_steps()}; "
+                        "start the same command again to go on"
+                    )
                 return
         self._validate(phase)
         self.state.next_phase()

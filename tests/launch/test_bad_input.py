@@ -153,4 +153,4 @@ def test_train(said, tmp_path, words, named):
 
 def test_train_into_the_run_of_another_method(said, tmp_path):
     run(tmp_path, "train.max_steps=1", method="cot")
-    assert "method cot" in said("train", recipe_file(tmp_path))
+    assert "begun with name: 'cot'" in said("train", recipe_file(tmp_path))
