@@ -174,8 +174,18 @@ def attend(
             f"attn_implementation='{NAME}' has no sliding windows; shorten the text or use sdpa"
         )
     rule = _rule(module, query, key, attention_mask, visibility, is_causal)
+    query, key, value = _autocast(query, key, value)
     out = attention(query, key, value, rule, scale=scaling, backend=backend)
     return out.transpose(1, 2).contiguous(), None
+
+
+def _autocast(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Cast as autocast casts for torch's own attention: rotary positions leave queries in fp32."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(tensor.to(dtype) for tensor in tensors)
 
 
 def _rule(

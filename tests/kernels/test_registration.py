@@ -221,3 +221,17 @@ def test_gradient_checkpointing_keeps_the_visibility():
     expected = run(model, NAME, ids, visibility=visibility)
     model.gradient_checkpointing_enable()
     assert_same(run(model, NAME, ids, visibility=visibility), expected)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_autocast_casts_as_it_does_for_torchs_own_attention(kind):
+    # Rotary positions leave queries and keys in fp32 while values are already bf16.
+    torch.manual_seed(2)
+    ids = torch.randint(3, VOCABULARY, (2, 9))
+    model = tiny(kind).float()
+    found = {}
+    for implementation in (NAME, "sdpa"):
+        model.set_attn_implementation(implementation)
+        with torch.autocast("cpu", torch.bfloat16):
+            found[implementation] = model(input_ids=ids, use_cache=False).logits
+    torch.testing.assert_close(found[NAME], found["sdpa"], rtol=0.05, atol=0.05)
