@@ -16,7 +16,8 @@ from latentreason.errors import UserError
 
 if TYPE_CHECKING:
     from latentreason.generation import Generation
-    from latentreason.modeling import LatentModel, load
+    from latentreason.loading import load
+    from latentreason.modeling import LatentModel
     from latentreason.recipes import load_recipe
     from latentreason.training import train
 
@@ -43,7 +44,7 @@ watch_transformers()
 _LAZY = {
     "Generation": "latentreason.generation",
     "LatentModel": "latentreason.modeling",
-    "load": "latentreason.modeling",
+    "load": "latentreason.loading",
     "load_recipe": "latentreason.recipes",
     "train": "latentreason.training",
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from latentreason.backbones.load import is_latent_checkpoint
 from latentreason.errors import UserError
-from latentreason.modeling import checkpoint_folder, load
+from latentreason.loading import checkpoint_folder, load
 
 
 def export_backbone(checkpoint: str | Path, out: str | Path) -> None:

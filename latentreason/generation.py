@@ -11,7 +11,7 @@ import torch
 
 from latentreason.errors import UserError, check_choice
 
-ThoughtMode = Literal["normal", "none", "zero", "mean", "noise", "shuffle", "pause"]
+ThoughtMode = Literal["normal", "none", "zero", "mean", "noise", "shuffle", "pause", "text"]
 """Controls on the thoughts of a trained model:
 
 normal   the method's own thoughts
@@ -21,6 +21,7 @@ mean     each thought is the mean thought of its position over a set of question
 noise    each thought is a Gaussian vector with the norm of the thought it replaces
 shuffle  the thoughts of another question (the caller names the donor)
 pause    each thought is the learned embedding of the placeholder token
+text     words in place of the thoughts, written by the model that makes the thoughts
 """
 
 THOUGHT_MODES: tuple[str, ...] = get_args(ThoughtMode)
@@ -61,6 +62,25 @@ class Generation:
     def readable_thoughts(self) -> torch.Tensor | None:
         """What the language-model head can read: the thoughts before any projection."""
         return self.thoughts if self.thought_states is None else self.thought_states
+
+
+@dataclass(frozen=True)
+class EmbeddedPrompt:
+    """A prompt in which vectors stand at some positions: what an inference engine is given.
+
+    Attributes:
+        ids: token ids of the whole prompt, a placeholder's where a vector stands.
+        start: first position of the vectors; -1 where there are none.
+        vectors: (L, H), as they are fed to the model.
+        prompt_index: which question.
+        chain: which of the question's chains.
+    """
+
+    ids: list[int]
+    start: int
+    vectors: torch.Tensor
+    prompt_index: int
+    chain: int
 
 
 @dataclass(frozen=True)

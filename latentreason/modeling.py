@@ -14,27 +14,25 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from latentreason.backbones.load import (
-    DTYPES,
-    is_latent_checkpoint,
     load_backbone,
     load_tokenizer,
 )
 from latentreason.card import write_card
-from latentreason.config import ModelConfig
+from latentreason.config import ModelConfig, Recipe
 from latentreason.data.example import Example
-from latentreason.errors import MissingFileError, UserError, check_choice
+from latentreason.errors import MissingFileError, UserError
 from latentreason.generation import GenerateOptions, Generation, answer_in_groups
 from latentreason.prompt import Prompt, PromptConfig
 
 FORMAT_VERSION = 1
 ADAPTER_FOLDER = "adapter"
-LossTerms = dict[str, tuple[Tensor, float]]
-"""{term: (sum over supervised elements, coefficient)}; the trainer divides by the global count."""
+LossTerms = dict[str, tuple[Tensor, float | None]]
+"""{term: (sum over supervised elements, coefficient)}; the trainer divides by the global count. A term
+without a coefficient is a meter: it is logged and is no part of the loss."""
 
 
 class LatentConfig(PretrainedConfig):
@@ -112,6 +110,8 @@ class LatentModel(PreTrainedModel):
     _supports_flash_attn = True
     _supports_attention_backend = True
     thought_modes: tuple[str, ...] = ("normal",)
+    # Submodules that a checkpoint names (`base_model`) instead of holding their weights.
+    frozen: tuple[str, ...] = ()
 
     def __init__(self, config: LatentConfig, language_model: Any = None) -> None:
         super().__init__(config)
@@ -229,6 +229,19 @@ class LatentModel(PreTrainedModel):
         """
         raise NotImplementedError
 
+    def prepare(self, recipe: Recipe, examples: Sequence[Example], strategy: Any) -> None:
+        """Called by `train` once, before the first step: compute what is cached on disk.
+
+        Args:
+            recipe: what is trained; `run.root` is where caches lie.
+            examples: the train split; `index` of `collate` counts in it.
+            strategy: the ranks (`main`, `barrier`).
+        """
+
+    def render(self, question: str) -> Any:
+        """What `_generate` reads of a question: its token ids, unless the method reads more."""
+        return self.prompt.question_ids(question)
+
     def set_stage(self, stage: int) -> None:
         """Called by the trainer when a stage begins; writes what inference needs into the config."""
         self.config.stage = stage
@@ -243,11 +256,12 @@ class LatentModel(PreTrainedModel):
 
     def _generate(
         self,
-        prompts: Sequence[Sequence[int]],
+        prompts: Sequence[Any],
         ids: Sequence[int],
-        donors: Sequence[Sequence[int]] | None,
+        donors: Sequence[Any] | None,
         options: GenerateOptions,
     ) -> list[Generation]:
+        """Answer what `render` has made of the questions; for the arguments see `generate`."""
         raise NotImplementedError
 
     # --- generation ---------------------------------------------------------------------------
@@ -321,9 +335,8 @@ class LatentModel(PreTrainedModel):
             raise UserError(f"ids: {len(ids)} ids for {len(prompts)} prompts; give one for each")
         if not prompts:
             return []
-        prompt = self.prompt
-        rows = [prompt.question_ids(question) for question in prompts]
-        donor_rows = [prompt.question_ids(question) for question in donors] if donors else None
+        rows = [self.render(question) for question in prompts]
+        donor_rows = [self.render(question) for question in donors] if donors else None
 
         def answer(places: Sequence[int], options: GenerateOptions) -> list[Generation]:
             foreign = [donor_rows[place] for place in places] if donor_rows else None
@@ -372,17 +385,20 @@ class LatentModel(PreTrainedModel):
         adapted = hasattr(self.language_model, "peft_config")
         self.config.adapter = adapted
         self.config.architectures = [type(self).__name__]
+        left_out = self.frozen
         if adapted:
             self.config.vocabulary = len(self.tokenizer)
             # "auto" would write the whole embedding, whose new rows the adapter holds already.
             self.language_model.save_pretrained(
                 folder / ADAPTER_FOLDER, save_embedding_layers=False
             )
-            prefix = f"{self.base_model_prefix}."
+            left_out = (*left_out, self.base_model_prefix)
+        if left_out:
+            prefixes = tuple(f"{name}." for name in left_out)
             kwargs["state_dict"] = {
                 name: tensor
                 for name, tensor in self.state_dict().items()
-                if not name.startswith(prefix)
+                if not name.startswith(prefixes)
             }
         super().save_pretrained(folder, *args, **kwargs)
         if self.tokenizer is not None:
@@ -430,8 +446,10 @@ class LatentModel(PreTrainedModel):
                 f"checkpoint: {name} is of method {method}, which {cls.__module__} does not load; "
                 "use latentreason.load"
             )
-        if config.adapter:
-            model = cls._load_adapter(_local_folder(name, kwargs.get("revision")), config, kwargs)
+        if config.adapter or cls.frozen:
+            model = cls._load_onto_bases(
+                _local_folder(name, kwargs.get("revision")), config, kwargs
+            )
         else:
             model = super().from_pretrained(name, *args, **kwargs)
         loaded = model[0] if isinstance(model, tuple) else model
@@ -440,29 +458,28 @@ class LatentModel(PreTrainedModel):
         return model
 
     @classmethod
-    def _load_adapter(cls, folder: Path, config: Any, kwargs: dict[str, Any]) -> Any:
+    def _load_onto_bases(cls, folder: Path, config: Any, kwargs: dict[str, Any]) -> Any:
+        """Make the model from its base models, then load what the checkpoint itself holds."""
         import peft
         from safetensors.torch import load_file
 
-        base = ModelConfig(**(config.base_model or {}))
-        try:
-            language_model, _ = load_backbone(base)
-        except MissingFileError as error:
-            raise MissingFileError(
-                f"checkpoint: {folder} holds adapters for base model {base.name!r}, which cannot be "
-                "loaded; put it where the config says, or edit base_model.name"
-            ) from error
-        if kwargs.get("dtype"):
-            language_model = language_model.to(kwargs["dtype"])
-        language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
-        model = cls(config, language_model)
-        model.language_model = peft.PeftModel.from_pretrained(
-            language_model, folder / ADAPTER_FOLDER
-        )
+        model = cls._on_bases(config, folder, kwargs.get("dtype"))
+        if config.adapter:
+            model.language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
+            model.language_model = peft.PeftModel.from_pretrained(
+                model.language_model, folder / ADAPTER_FOLDER
+            )
         own = folder / "model.safetensors"
         if own.is_file():
-            model.load_state_dict(load_file(own), strict=False)
+            _, unexpected = model.load_state_dict(load_file(own), strict=False)
+            if unexpected:
+                raise UserError(f"checkpoint: {own} has {unexpected[0]}, which no part of it reads")
         return model.eval()
+
+    @classmethod
+    def _on_bases(cls, config: Any, folder: Path, dtype: torch.dtype | None) -> LatentModel:
+        """The model around the base models that `config` names, its own weights not yet loaded."""
+        return cls(config, load_base(folder, config.base_model, dtype)[0])
 
     def export(self, folder: str | Path) -> None:
         """Write the backbone alone as an ordinary Hugging Face directory.
@@ -482,63 +499,20 @@ def _local_folder(name: Any, revision: str | None) -> Path:
     return Path(snapshot_download(str(name), revision=revision))
 
 
-def load(name: str | Path, *, device: Any = None, dtype: Any = None) -> LatentModel:
-    """Load a checkpoint for evaluation, by directory or hub name.
-
-    Args:
-        name: a latentreason checkpoint; a run folder (its best checkpoint, else its last, is taken);
-            or any causal LM, which then answers in words.
-        device: where the model is put; None leaves it on the CPU, or CUDA where there is one.
-        dtype: torch dtype or its name; None keeps what is stored.
+def load_base(
+    folder: Path, base: dict[str, Any] | None, dtype: torch.dtype | None = None
+) -> tuple[Any, Any]:
+    """Load a base model that the checkpoint in `folder` names, and its tokenizer.
 
     Raises:
-        MissingFileError: there is no such checkpoint.
-        UserError: it was written by a newer version.
+        MissingFileError: it is not where the checkpoint says.
     """
-    from latentreason.methods.text.model import Model as TextModel
-    from latentreason.registry import register_all
-
-    register_all()
-    path = checkpoint_folder(str(name))
+    section = ModelConfig(**(base or {}))
     try:
-        device = device if device is None else torch.device(device)
-    except RuntimeError:
-        raise UserError(f'device: "{device}" is no device; give cpu, cuda or cuda:1, say') from None
-    if device is not None and device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device: {device} was asked for, and this machine or torch has no CUDA")
-    if isinstance(dtype, str):
-        check_choice("dtype", dtype, DTYPES)
-        dtype = DTYPES[dtype]
-    options = {} if dtype is None else {"dtype": dtype}
-    if Path(path).is_dir() and not is_latent_checkpoint(path):
-        model: Any = TextModel.from_causal_lm(path, **options)
-    else:
-        try:
-            model = AutoModelForCausalLM.from_pretrained(path, **options)
-        except (OSError, ValueError, SafetensorError) as error:
-            if isinstance(error, UserError):
-                raise
-            reason = str(error).strip().splitlines()[0]
-            raise MissingFileError(f'checkpoint: "{name}" cannot be loaded ({reason})') from error
-        if not isinstance(model, LatentModel):
-            model = TextModel.from_causal_lm(path, **options)
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval()
-
-
-def checkpoint_folder(name: str) -> str:
-    """Follow a run folder to its best or last checkpoint; hub names pass through."""
-    path = Path(name)
-    if not path.exists():
-        # "runs/x" with a folder runs/ is a mistyped path, not a repository of the hub.
-        local = name.startswith((".", "/")) or name.count("/") != 1
-        if local or Path(name).parent.is_dir():
-            raise MissingFileError(f'checkpoint: "{name}" does not exist')
-        return name
-    for inner in (path, path / "best", path / "last"):
-        if (inner / "config.json").is_file():
-            return str(inner)
-    raise MissingFileError(
-        f'checkpoint: "{name}" has no config.json and no `best` or `last` checkpoint in it'
-    )
+        model, tokenizer = load_backbone(section)
+    except MissingFileError as error:
+        raise MissingFileError(
+            f"checkpoint: {folder} needs base model {section.name!r}, which cannot be loaded; put it "
+            "where the config says, or edit its name in config.json"
+        ) from error
+    return (model if dtype is None else model.to(dtype)), tokenizer

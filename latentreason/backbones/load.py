@@ -48,7 +48,8 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
 
     A latentreason checkpoint gives its backbone, so that one method starts where another ended.
     """
-    from latentreason.modeling import LatentModel, load
+    from latentreason.loading import load
+    from latentreason.modeling import LatentModel
 
     assert config.name
     check_choice("model.dtype", config.dtype, DTYPES)

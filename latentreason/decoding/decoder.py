@@ -53,8 +53,22 @@ class Decoder:
         self.mask: Tensor = torch.empty(0)
         self.position: Tensor = torch.empty(0)
 
-    def prefill(self, rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> Tensor:
-        """Read the prompts, padded on the left; return the last hidden states (B, H)."""
+    def prefill(
+        self,
+        rows: Sequence[Sequence[int]],
+        pad: int,
+        device: torch.device,
+        vectors: Sequence[tuple[int, Tensor]] = (),
+    ) -> Tensor:
+        """Read the prompts, padded on the left; return the last hidden states (B, H).
+
+        Args:
+            rows: token ids.
+            pad: id of the padding.
+            device: where the rows are put.
+            vectors: for each row (start, (L, H)), what is fed from that place on instead of the
+                embeddings of the ids there; empty where ids are all there is.
+        """
         longest = max(len(row) for row in rows)
         ids = torch.full((len(rows), longest), pad)
         self.mask = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -64,7 +78,11 @@ class Decoder:
         ids, self.mask = ids.to(device), self.mask.to(device)
         positions = (self.mask.cumsum(1) - 1).clamp(min=0)
         self.position = self.mask.sum(1)
-        return self._forward(self.model.embed(ids), positions)
+        embeds = self.model.embed(ids)
+        for number, (start, inserted) in enumerate(vectors):
+            first = longest - len(rows[number]) + start
+            embeds[number, first : first + len(inserted)] = inserted.to(embeds)
+        return self._forward(embeds, positions)
 
     def step(self, embeds: Tensor) -> Tensor:
         """Feed one input embedding (B, H) to every row; return the hidden states (B, H)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,12 +17,13 @@ from latentreason.backbones import build_backbone
 from latentreason.backbones.load import ATTENTION
 from latentreason.backbones.lora import add_adapters
 from latentreason.card import git_commit, provenance
-from latentreason.config import ModelConfig, Recipe
+from latentreason.config import Recipe
 from latentreason.data import load_split
 from latentreason.data.example import Example
 from latentreason.decoding.sampling import key
 from latentreason.errors import UserError
-from latentreason.modeling import LatentModel, checkpoint_folder
+from latentreason.loading import pinned_base
+from latentreason.modeling import LatentModel
 from latentreason.recipes import to_yaml
 from latentreason.registry import model_class, register_all
 from latentreason.training.checkpoints import Checkpoints
@@ -93,6 +94,7 @@ def _train(
     torch.manual_seed(recipe.run.seed)
     model = build_model(recipe, examples)
     model.config.provenance = provenance(recipe.data)
+    model.prepare(recipe, examples, strategy)
     torch.manual_seed(key(recipe.run.seed, strategy.rank))
     if strategy.main:
         Checkpoints(folder).recover()
@@ -156,20 +158,6 @@ def build_model(recipe: Recipe, examples: Sequence[Example]) -> LatentModel:
     return model
 
 
-def pinned_base(section: ModelConfig, backbone: Any) -> dict[str, Any]:
-    """Name, revision and overrides of a backbone, such that loading them later gives the same.
-
-    A run folder's `best` moves on, and so does a hub branch: the checkpoint's own folder and the
-    hub's commit do not.
-    """
-    name, revision = str(section.name), section.revision
-    if Path(name).exists():
-        name = str(Path(checkpoint_folder(name)).resolve())
-    else:
-        revision = getattr(backbone.config, "_commit_hash", None) or revision
-    return {"name": name, "revision": revision, "config": dict(section.config)}
-
-
 def _check_attention(implementation: str, backbone: Any) -> None:
     names = ("attention_dropout", "attn_pdrop", "attn_dropout")
     dropped = [name for name in names if getattr(backbone.config, name, 0.0)]
@@ -180,15 +168,13 @@ def _check_attention(implementation: str, backbone: Any) -> None:
         )
 
 
-def _texts(recipe: Recipe, examples: Sequence[Example]) -> list[str]:
+def _texts(recipe: Recipe, examples: Sequence[Example]) -> Iterator[str]:
     """What a tokenizer is trained on: the train split as the prompt renders it."""
     prompt = recipe.method.prompt
-    texts = []
     for example in examples:
-        texts.append(prompt.question.replace("{question}", example.question))
-        texts += [prompt.step.replace("{step}", step) for step in example.steps]
-        texts.append(prompt.answer.replace("{answer}", example.answer))
-    return texts
+        yield prompt.question.replace("{question}", example.question)
+        yield from (prompt.step.replace("{step}", step) for step in example.steps)
+        yield prompt.answer.replace("{answer}", example.answer)
 
 
 def _valid_examples(recipe: Recipe) -> list[Example]:

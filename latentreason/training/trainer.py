@@ -179,25 +179,28 @@ class Trainer:
         lr = learning_rate(self.recipe.optim, phase, state.step, sum(self.planned))
         strategy.set_rate(lr)
         parts = dict.fromkeys(terms, 0.0)
-        norm = None
+        norm, meters = None, set[str]()
         for batch, num_passes in zip(batches, passes, strict=True):
             batch["num_passes"] = int(num_passes)
             with strategy.accelerator.accumulate(strategy.model):
                 losses = strategy.model(to_device(batch, strategy.accelerator.device))
                 means = {
-                    term: weight * total / max(counts[term], 1.0)
+                    term: (1.0 if weight is None else weight) * total / max(counts[term], 1.0)
                     for term, (total, weight) in losses.items()
                 }
-                strategy.backward(sum(means.values()))
+                meters |= {term for term, (_, weight) in losses.items() if weight is None}
+                strategy.backward(sum(v for term, v in means.items() if term not in meters))
                 norm = strategy.step()
             for term, value in means.items():
                 parts[term] += value.item()
-        self._after_step(dict(zip(terms, strategy.total(list(parts.values())), strict=True)),
-                         phase, lr, norm, tokens)  # fmt: skip
+        figures = dict(zip(terms, strategy.total(list(parts.values())), strict=True))
+        meter = {term: figures.pop(term) for term in sorted(meters)}
+        self._after_step(figures, meter, phase, lr, norm, tokens)
 
     def _after_step(
         self,
         losses: dict[str, float],
+        meters: dict[str, float],
         phase: PhaseConfig,
         lr: float,
         norm: float | None,
@@ -217,6 +220,7 @@ class Trainer:
                       "loss": loss, "lr": lr}  # fmt: skip
             if len(losses) > 1:
                 record |= {f"loss_{term}": value for term, value in losses.items()}
+            record |= meters
             if norm is not None:
                 record["gradient_norm"] = norm
             self.progress.log(record)

@@ -14,7 +14,7 @@ from tiny import FAMILIES, build, example, examples
 
 import latentreason
 from latentreason.export import export_backbone
-from latentreason.modeling import load
+from latentreason.loading import load
 
 QUESTIONS = [example(2 + number % 4, 0, number).question for number in range(4)]
 
