@@ -43,6 +43,10 @@ METHODS: dict[str, Entry] = {
         "latentreason.methods.graph_warmup",
         "asks symbolic graphs for children of nodes: a start for every arm of a comparison",
     ),
+    "softcot": Entry(
+        "latentreason.methods.softcot",
+        "a frozen assistant's states, mapped into a frozen LLM's prompt; SoftCoT++ with num_chains",
+    ),
     "cot": Entry("latentreason.methods.text", "writes the steps in words, then the answer"),
     "no_cot": Entry("latentreason.methods.text", "answers directly", {"steps": "none"}),
     "icot": Entry(

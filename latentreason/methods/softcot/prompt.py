@@ -119,6 +119,7 @@ def resolve(config: SoftPromptConfig) -> SoftPromptConfig:
                 f"method.prompt.template_options: {name} is not for templates; leave it out"
             )
     options = {**family.pop("template_options", {}), **config.template_options}
+    family.pop("initial_first", None)
     if "placeholder" in family:
         family["assistant_placeholder"] = family["placeholder"]
     known = {**dict.fromkeys(FAMILY_TOKENS, ""), **_data()[config.layout], **family}
@@ -132,6 +133,12 @@ def resolve(config: SoftPromptConfig) -> SoftPromptConfig:
             "which the thoughts would never see; end it there"
         )
     return resolved
+
+
+def first_rows(config: SoftPromptConfig, count: int) -> list[int]:
+    """Rows of the assistant's embedding that the family sets apart for `count` chains, if it does."""
+    first = _data()["families"][config.family].get("initial_first")
+    return [] if first is None else list(range(first, first + count))
 
 
 def template_hash(config: SoftPromptConfig) -> str:

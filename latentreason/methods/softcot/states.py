@@ -1,0 +1,89 @@
+"""The assistant's states of a train split, computed once and read from disk.
+
+Shapes: E examples, N chains, L placeholders, A the assistant's hidden size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+BATCH = 64
+"""Assistant prompts per pass."""
+
+
+class StateStore:
+    """A file of states in the assistant's dtype, mapped into memory: (E, N, L, A)."""
+
+    def __init__(self, folder: Path) -> None:
+        record = json.loads((folder / "shape.json").read_text(encoding="utf-8"))
+        self.shape, self.dtype = tuple(record["shape"]), getattr(torch, record["dtype"])
+        self.states = _mapped(folder / "states.bin", self.shape, self.dtype, shared=False)
+
+    def __getitem__(self, index: Sequence[int]) -> Tensor:
+        """States of the examples `index`: (len(index), N, L, A)."""
+        return self.states[list(index)]
+
+
+def fingerprint(
+    assistant: nn.Module, initial: Tensor, prompts: Iterable[Sequence[int]], count: int
+) -> str:
+    """A hash of everything the states depend on: weights, initial rows, prompts, L."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in [*assistant.state_dict().items(), ("initial", initial)]:
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        # Viewed as bytes, since numpy has no bfloat16.
+        flat = tensor.detach().cpu().contiguous().flatten()
+        found.update(flat.view(torch.uint8).numpy().data)
+    for prompt in prompts:
+        found.update(repr(list(prompt)).encode())
+    found.update(str(count).encode())
+    return found.hexdigest()
+
+
+def write_states(
+    folder: Path,
+    prompts: Sequence[Sequence[int]],
+    compute: Callable[[Sequence[Sequence[int]]], Tensor],
+    say: Callable[[str], Any],
+) -> None:
+    """Compute the states of all prompts and write them: complete or absent.
+
+    Args:
+        folder: where to; its name is the fingerprint.
+        prompts: of the assistant, one for each example.
+        compute: prompts to their states (B, N, L, A).
+        say: told how far it is.
+    """
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    states: Tensor | None = None
+    for start in range(0, len(prompts), BATCH):
+        batch = compute(prompts[start : start + BATCH]).cpu()
+        if states is None:
+            shape = (len(prompts), *batch.shape[1:])
+            dtype = str(batch.dtype).removeprefix("torch.")
+            record = json.dumps({"shape": shape, "dtype": dtype})
+            (temporary / "shape.json").write_text(record + "\n", encoding="utf-8")
+            states = _mapped(temporary / "states.bin", shape, batch.dtype, shared=True)
+            size = states.numel() * states.element_size() / 1e6
+            say(f"assistant states: {len(prompts)} questions, {size:.0f} MB in {folder}")
+        states[start : start + len(batch)] = batch
+    os.replace(temporary, folder)
+
+
+def _mapped(file: Path, shape: Sequence[int], dtype: torch.dtype, *, shared: bool) -> Tensor:
+    size = 1
+    for length in shape:
+        size *= length
+    flat = torch.from_file(str(file), shared=shared, size=size, dtype=dtype)
+    return flat.view(*shape)
