@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 EXTRAS := dev,train,eval,triton
 STAMP := $(VENV)/.installed
+# vLLM pins torch and transformers, so it lives in an environment of its own.
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_STAMP := $(VLLM_VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
@@ -30,10 +34,21 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -q tests --ignore=tests/kernels -m "slow and not gpu and not vllm"
 
+$(VLLM_STAMP): pyproject.toml setup.py Makefile
+	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip wheel "setuptools>=77"
+	$(VLLM_BIN)/python -m pip install --quiet "$(TORCH)" -e ".[serve-cpu]" "pytest>=8" "hypothesis>=6" "httpx>=0.27"
+	# These three come built for CUDA and break vLLM's import beside torch for the CPU.
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $(VLLM_STAMP)
+
+test-vllm: $(VLLM_STAMP)
+	$(VLLM_BIN)/python -m pytest -q tests --ignore=tests/eval --ignore=tests/kernels -m vllm
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .venv-vllm build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

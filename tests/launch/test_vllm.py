@@ -190,13 +190,15 @@ def words(prompt: EmbeddedPrompt) -> list[int]:
 
 def test_zero_vectors_are_not_mistaken_for_ids_in_the_cache(llama, llm):
     """vLLM issue 56655: ids and rows of these two are equal, their masks are not."""
-    [prompt] = llama.prompts(6, (80,))
+    [prompt] = llama.prompts(3, (80,))
     ids = [*prompt.ids]
-    ids[10:14] = ids[20:24] = [0] * 4
-    zero = torch.zeros(4, WIDTH)
-    first = dataclasses.replace(prompt, ids=ids, start=10, vectors=zero)
-    second = dataclasses.replace(prompt, ids=ids, start=20, vectors=zero)
-    for one in (first, second):
+    ids[0:24] = ids[28:52] = [0] * 24
+    pair = [
+        dataclasses.replace(prompt, ids=ids, start=start, vectors=torch.zeros(24, WIDTH))
+        for start in (0, 28)
+    ]
+    assert llama.expected(pair[0], TOKENS) != llama.expected(pair[1], TOKENS)
+    for one in pair:
         check(llama, [one], generate_offline(llm, [one], greedy()))
 
 

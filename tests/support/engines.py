@@ -112,6 +112,9 @@ def make_checkpoint(folder: Path, family: str, seed: int = 0) -> Checkpoint:
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.data.mul_(8)
+    embedding = model.get_input_embeddings().weight.data
+    # The row of the padding starts as zeros, which no trained model's end token is.
+    embedding[tokenizer.pad_token_id] = torch.randn(WIDTH) * embedding.std()
     model.get_output_embeddings().weight.data[tokenizer.eos_token_id] *= 2
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
