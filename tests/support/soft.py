@@ -50,6 +50,8 @@ def make_base(
     for parameter in model.parameters():
         if parameter.dim() > 1:
             parameter.data.mul_(4)
+    # Some families begin with zeros in the padding's row: the control "pause" would be "zero".
+    model.get_input_embeddings().weight.data[tokenizer.pad_token_id].normal_(std=0.1)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)

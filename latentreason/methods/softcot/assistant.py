@@ -64,8 +64,17 @@ def states(
         count: L.
 
     Equation: t = Assistant([I; Q; u_1..u_L]) at u_1..u_L (SoftCoT, arXiv 2502.12134, section 3).
+
+    Raises:
+        UserError: a prompt is longer than the assistant has positions.
     """
     longest = max(len(prompt) for prompt in prompts)
+    limit = getattr(decoder.config, "max_position_embeddings", None)
+    if limit is not None and longest > limit:
+        raise UserError(
+            f"num_thoughts: a prompt of {longest} tokens, {count} of them thoughts, and the assistant "
+            f"has {limit} positions; leave that question out, or ask for fewer thoughts"
+        )
     device = initial.device
     ids = torch.zeros(len(prompts), longest, dtype=torch.long)
     mask = torch.zeros(len(prompts), longest, dtype=torch.long)

@@ -37,21 +37,21 @@ def generate(
     """
     mode, samples = options.thought_mode, options.num_samples
     count = model.config.num_thoughts if options.num_thoughts is None else options.num_thoughts
-    chains = num_chains(model, samples)
+    # Without thoughts there are no chains among which samples could be dealt out.
+    chains = 1
     if mode == "none" or count == 0:
-        chains = 1
         prompts = [EmbeddedPrompt(model.prompt.question(q, 0).ids, -1, _nothing(model), b, 0)
                    for b, q in enumerate(questions)]  # fmt: skip
     elif mode == "text":
-        chains = 1
         prompts = _written(model, questions, options.num_thoughts or WRITTEN_TOKENS)
     elif mode == "noise":
         # Noise differs from sample to sample.
-        own = embedded_prompts(model, questions, chains, count)
-        prompts = [_noise(own[b * chains + s % chains], options.seed, ids[b], s)
+        known, chains = num_chains(model, samples), samples
+        own = embedded_prompts(model, questions, known, count)
+        prompts = [_noise(own[b * known + s % known], options.seed, ids[b], s)
                    for b in range(len(questions)) for s in range(samples)]  # fmt: skip
-        chains = samples
     else:
+        chains = num_chains(model, samples)
         prompts = embedded_prompts(model, questions, chains, count, mode, donors)
     return _answer(model, prompts, chains, ids, options)
 
