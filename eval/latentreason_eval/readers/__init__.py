@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from latentreason.data.readers.base import Reader
 from latentreason_eval.readers.arithmetic import INPUT_TARGET, SVAMP
-from latentreason_eval.readers.choice import AQUA, BBH, BIG_BENCH, LOGIC_LLM, STRATEGYQA
+from latentreason_eval.readers.choice import BBH, BIG_BENCH, LOGIC_LLM
 from latentreason_eval.readers.competition import OLYMPIADBENCH, QUESTION_ANSWER, THEOREMQA
 from latentreason_eval.readers.puzzles import COUNTDOWN, GAME24, SUDOKU
 
@@ -13,8 +13,6 @@ READERS: dict[str, Reader] = {
     for reader in (
         SVAMP,
         INPUT_TARGET,
-        AQUA,
-        STRATEGYQA,
         BBH,
         BIG_BENCH,
         LOGIC_LLM,

@@ -1,4 +1,4 @@
-"""Questions with few possible answers: AQuA, StrategyQA, BIG-Bench-Hard, BIG-bench, Logic-LLM.
+"""Questions with few possible answers: BIG-Bench-Hard, BIG-bench, Logic-LLM.
 
 Options stand in the question, one a line, as "(A) words"; the gold answer is the bare letter.
 """
@@ -8,51 +8,18 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from latentreason.data.example import Example
 from latentreason.data.options import NoOptions
+from latentreason.data.readers.aqua import with_options
 from latentreason.data.readers.base import Reader, list_field, text_field
 from latentreason.data.rows import fail, json_rows, read_text
 from latentreason_eval.extraction.kinds import LETTERS
 
 _OPTION = re.compile(r"^\(([A-Z])\)\s*(.*)$", re.MULTILINE)
-
-
-def with_options(question: str, options: Sequence[str]) -> str:
-    """Return the question with its options below it."""
-    listed = "\n".join(
-        f"({letter}) {words}" for letter, words in zip(LETTERS, options, strict=False)
-    )
-    return f"{question}\nOptions:\n{listed}"
-
-
-def read_aqua(path: Path, options: NoOptions) -> Iterator[Example]:
-    """Yield AQuA-RAT's examples; the rationale's lines are the steps."""
-    for index, (line, row) in enumerate(json_rows(path)):
-        question = text_field(path, line, row, "question").strip()
-        listed = list_field(path, line, row, "options", str)
-        words = [re.sub(r"^[A-Z]\)\s*", "", option).strip() for option in listed]
-        answer = text_field(path, line, row, "correct").strip()
-        if answer not in LETTERS[: len(words)] or not answer:
-            fail(path, line, f'field "correct": "{answer}" is none of the {len(words)} options')
-        steps = [part.strip() for part in str(row.get("rationale", "")).split("\n") if part.strip()]
-        meta = {"id": str(index), "options": words}
-        yield Example(with_options(question, words), tuple(steps), answer, meta)
-
-
-def read_strategyqa(path: Path, options: NoOptions) -> Iterator[Example]:
-    """Yield StrategyQA's examples; the facts are the steps, the answer is "yes" or "no"."""
-    for index, (line, row) in enumerate(json_rows(path)):
-        answer = row.get("answer")
-        if not isinstance(answer, bool):
-            fail(path, line, f'field "answer": {answer!r} has to be true or false')
-        steps = list_field(path, line, row, "facts", str) if "facts" in row else []
-        meta = {"id": str(row.get("qid", index))}
-        question = text_field(path, line, row, "question").strip()
-        yield Example(question, tuple(steps), "yes" if answer else "no", meta)
 
 
 def read_bbh(path: Path, options: NoOptions) -> Iterator[Example]:
@@ -135,8 +102,6 @@ def _next_value(text: str, position: int) -> int:
     return position
 
 
-AQUA = Reader("aqua", "AQuA-RAT json lines: question, options, correct", NoOptions, read_aqua)
-STRATEGYQA = Reader("strategyqa", "StrategyQA JSON: question, answer", NoOptions, read_strategyqa)
 BBH = Reader("bbh", "BIG-Bench-Hard JSON: examples of input and target", NoOptions, read_bbh)
 BIG_BENCH = Reader(
     "big_bench", "BIG-bench JSON: examples of input and target_scores", NoOptions, read_big_bench

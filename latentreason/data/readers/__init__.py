@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latentreason.data.readers.aqua import AQUA
 from latentreason.data.readers.base import Reader
 from latentreason.data.readers.generic import JSON
 from latentreason.data.readers.gsm8k import GSM8K
@@ -11,6 +12,7 @@ from latentreason.data.readers.multiplication import MULTIPLICATION
 from latentreason.data.readers.prontoqa import PRONTOQA
 from latentreason.data.readers.prosqa import PROSQA
 from latentreason.data.readers.prosqa_symbolic import PROSQA_SYMBOLIC
+from latentreason.data.readers.strategyqa import STRATEGYQA
 
 READERS: dict[str, Reader] = {
     reader.name: reader
@@ -21,6 +23,8 @@ READERS: dict[str, Reader] = {
         PRONTOQA,
         GSM8K_AUG,
         GSM8K,
+        AQUA,
+        STRATEGYQA,
         MULTIPLICATION,
         DATASETS,
     )

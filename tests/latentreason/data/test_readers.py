@@ -8,7 +8,7 @@ import json
 import pytest
 
 from latentreason.data import Example, read_examples, write_examples
-from latentreason.errors import UserError
+from latentreason.errors import DataError, UserError
 
 GRAPH = {
     "question": "Ann is a x. Every x is a y. Ann is a z. Every z is a y. Is Ann a y or w?",
@@ -54,6 +54,37 @@ def test_gsm8k_gives_lines_or_equations(tmp_path):
     assert text.steps == ("She has 2*3=6 pens.", "That is 6+1=7 in all.")
     assert equations.steps == ("<<2*3=6>>", "<<6+1=7>>")
     assert text.answer == equations.answer == "7"
+
+
+def test_aqua_puts_its_options_below_the_question(tmp_path):
+    row = {"question": "2+2?", "options": ["A)3", "B)4"], "rationale": "add\n\nB it is"}
+    (tmp_path / "rows.json").write_text(json.dumps(row | {"correct": "B"}))
+    (example,) = read_examples("aqua", tmp_path / "rows.json")
+    assert example.question == "2+2?\nOptions:\n(A) 3\n(B) 4"
+    assert (example.steps, example.answer) == (("add", "B it is"), "B")
+    assert example.meta["options"] == ["3", "4"]
+    (tmp_path / "rows.json").write_text(json.dumps(row | {"correct": "C"}))
+    with pytest.raises(DataError, match=r'rows\.json:1: .*"C" is none of the 2 options'):
+        read_examples("aqua", tmp_path / "rows.json")
+
+
+def test_strategyqa_reads_facts_as_steps_and_parts_of_a_file(tmp_path):
+    rows = [
+        {"qid": f"q{n}", "question": f"Is {n} odd?", "answer": n % 2 == 1, "facts": [f"fact {n}"]}
+        for n in range(11)
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+
+    def read(**options):
+        return read_examples("strategyqa", tmp_path / "rows.json", **options)
+
+    assert read()[1] == Example("Is 1 odd?", ("fact 1",), "yes", {"id": "q1"})
+    assert read()[0].answer == "no"
+    assert read(part="first80") == read()[:8]
+    assert read(part="last20") == read()[8:]
+    (tmp_path / "rows.json").write_text('[{"question": "q", "answer": "yes"}]')
+    with pytest.raises(DataError, match=r"rows\.json:1: .*true or false"):
+        read()
 
 
 def test_symbolic_prosqa_is_written_from_the_graph(tmp_path):
@@ -105,6 +136,10 @@ def test_symbolic_prosqa_draws_by_seed_and_relabels_consistently(tmp_path):
         ("gsm8k_aug", "gsm8k_icot/valid.txt", 500),
         ("gsm8k", "gsm8k/train.jsonl", 7473),
         ("gsm8k", "gsm8k/test.jsonl", 1319),
+        ("aqua", "aqua_rat/dev.json", 254),
+        ("aqua", "aqua_rat/test.json", 254),
+        ("strategyqa", "strategyqa/train.json", 2061),
+        ("strategyqa", "strategyqa/dev.json", 229),
         ("json", "gsm8k_coconut_json/gsm_valid.json", 500),
         ("prontoqa", "prontoqa/prontoqa_train.json.gz", 9000),
         ("prontoqa", "prontoqa/prontoqa_test.json", 800),
