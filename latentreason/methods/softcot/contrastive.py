@@ -37,12 +37,14 @@ def info_nce(
         The mean cross-entropy over each question's N rows; ln N where all chains are equal and
         nothing is dropped, 0 for one chain.
     """
-    chains = chains.float()
-    if form == "dot":
-        scores = chains @ chains.transpose(1, 2)
-    else:
-        kept = _drop(chains, positive_dropout, seeds)
-        scores = F.normalize(chains, dim=-1) @ F.normalize(kept, dim=-1).transpose(1, 2)
+    rows = others = chains.float()
+    if form == "cosine":
+        others = F.normalize(_drop(rows, positive_dropout, seeds), dim=-1)
+        rows = F.normalize(rows, dim=-1)
+    # Autocast would round a cosine to three digits before it is divided by the temperature.
+    with torch.autocast(rows.device.type, enabled=False):
+        scores = rows @ others.transpose(1, 2)
+    if form == "cosine":
         scores = scores / temperature
     count = chains.shape[1]
     right = torch.arange(count, device=chains.device).expand(len(chains), count)
