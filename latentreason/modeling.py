@@ -470,10 +470,14 @@ class LatentModel(PreTrainedModel):
                 model.language_model, folder / ADAPTER_FOLDER
             )
         own = folder / "model.safetensors"
-        if own.is_file():
-            _, unexpected = model.load_state_dict(load_file(own), strict=False)
-            if unexpected:
-                raise UserError(f"checkpoint: {own} has {unexpected[0]}, which no part of it reads")
+        held = load_file(own) if own.is_file() else {}
+        missing, unexpected = model.load_state_dict(held, strict=False)
+        named = tuple(f"{name}." for name in (*cls.frozen, cls.base_model_prefix))
+        missing = [name for name in missing if not name.startswith(named)]
+        if unexpected:
+            raise UserError(f"checkpoint: {own} has {unexpected[0]}, which no part of it reads")
+        if missing:
+            raise UserError(f"checkpoint: {own} lacks {missing[0]}; copy the whole folder")
         return model.eval()
 
     @classmethod

@@ -37,6 +37,7 @@ from latentreason.methods.softcot.config import Config
 from latentreason.methods.softcot.contrastive import info_nce, pairwise_cosine, pairwise_distance
 from latentreason.methods.softcot.generate import embedded_prompts, generate
 from latentreason.methods.softcot.prompt import (
+    SLOTS,
     SoftPrompt,
     SoftPromptConfig,
     first_rows,
@@ -211,6 +212,14 @@ class Model(LatentModel):
             self._soft_prompt, self._rendered_for = SoftPrompt(*tokenizers, config), tokenizers
         return self._soft_prompt
 
+    def use_layout(self, layout: str) -> None:
+        """Write prompts of another layout from now on: Date Understanding with GSM8K's map, say."""
+        prompt = {**self.config.prompt, **dict.fromkeys(SLOTS), "layout": layout}
+        resolved = resolve(SoftPromptConfig(**prompt))
+        self.config.prompt = dataclasses.asdict(resolved)
+        self.config.template_hash = template_hash(resolved)
+        self._rendered_for = (None, None)
+
     def render(self, question: str) -> str:
         """Both models' prompts depend on the number of thoughts: rendered when that is known."""
         if not question.strip():
@@ -363,8 +372,11 @@ class Model(LatentModel):
         """Mean thought of each chain and slot over some train questions: what control "mean" feeds."""
         questions = [example.question for example in examples[:STATISTICS_QUESTIONS]]
         chains, count = self.config.num_chains, self.config.num_thoughts
+        training = self.training
+        self.eval()
         with torch.no_grad():
             total = sum(self.thoughts([question], chains, count)[0] for question in questions)
+        self.train(training)
         self.thought_mean.copy_(total / len(questions))
 
     # --- generation ---------------------------------------------------------------------------

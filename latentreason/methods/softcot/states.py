@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 BATCH = 64
@@ -36,8 +37,10 @@ class StateStore:
 def fingerprint(
     assistant: nn.Module, initial: Tensor, prompts: Iterable[Sequence[int]], count: int
 ) -> str:
-    """A hash of everything the states depend on: weights, initial rows, prompts, L."""
+    """A hash of everything the states depend on: config, weights, initial rows, prompts, L."""
     found = hashlib.blake2b(digest_size=16)
+    # The same weights under another number of heads, say, give other states.
+    found.update(repr(sorted(_settings(assistant.config).items())).encode())
     for name, tensor in [*assistant.state_dict().items(), ("initial", initial)]:
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         # Viewed as bytes, since numpy has no bfloat16.
@@ -49,13 +52,21 @@ def fingerprint(
     return found.hexdigest()
 
 
+def _settings(config: Any) -> dict[str, str]:
+    """A model's config as text, without where it lies and what wrote it."""
+    idle = ("_name_or_path", "transformers_version")
+    return {key: str(value) for key, value in config.to_dict().items() if key not in idle}
+
+
 def write_states(
     folder: Path,
     prompts: Sequence[Sequence[int]],
     compute: Callable[[Sequence[Sequence[int]]], Tensor],
     say: Callable[[str], Any],
 ) -> None:
-    """Compute the states of all prompts and write them: complete or absent.
+    """Compute the states of all prompts and write them, unless they are there: complete or absent.
+
+    Where two runs are started together, the second waits for the first and reads what it wrote.
 
     Args:
         folder: where to; its name is the fingerprint.
@@ -63,9 +74,23 @@ def write_states(
         compute: prompts to their states (B, N, L, A).
         say: told how far it is.
     """
-    temporary = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not folder.is_dir():
+            temporary = folder.with_name(f"{folder.name}.tmp")
+            # What a killed run has left.
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            _write(temporary, prompts, compute, lambda text: say(f"{text} in {folder}"))
+            os.replace(temporary, folder)
+
+
+def _write(
+    folder: Path,
+    prompts: Sequence[Sequence[int]],
+    compute: Callable[[Sequence[Sequence[int]]], Tensor],
+    say: Callable[[str], Any],
+) -> None:
     states: Tensor | None = None
     for start in range(0, len(prompts), BATCH):
         batch = compute(prompts[start : start + BATCH]).cpu()
@@ -73,12 +98,11 @@ def write_states(
             shape = (len(prompts), *batch.shape[1:])
             dtype = str(batch.dtype).removeprefix("torch.")
             record = json.dumps({"shape": shape, "dtype": dtype})
-            (temporary / "shape.json").write_text(record + "\n", encoding="utf-8")
-            states = _mapped(temporary / "states.bin", shape, batch.dtype, shared=True)
+            (folder / "shape.json").write_text(record + "\n", encoding="utf-8")
+            states = _mapped(folder / "states.bin", shape, batch.dtype, shared=True)
             size = states.numel() * states.element_size() / 1e6
-            say(f"assistant states: {len(prompts)} questions, {size:.0f} MB in {folder}")
+            say(f"assistant states: {len(prompts)} questions, {size:.0f} MB")
         states[start : start + len(batch)] = batch
-    os.replace(temporary, folder)
 
 
 def _mapped(file: Path, shape: Sequence[int], dtype: torch.dtype, *, shared: bool) -> Tensor:
