@@ -152,3 +152,36 @@ def loss_by_hand(model: Model, item: Example, chain: int) -> Tensor:
     logits = model.causal_lm(inputs_embeds=torch.cat(parts)[None]).logits[0]
     predicted = logits[len(span.ids) - 1 : -1]
     return F.cross_entropy(predicted, torch.tensor(target), reduction="sum")
+
+
+STATES = ("0", "1", "2", "m0", "m1", "m2")
+"""Words of `state_tracking`, as `runs.tree` asks for it."""
+
+
+@functools.cache
+def trained_bases() -> tuple[str, str]:
+    """Folders of an LLM and an assistant that read `state_tracking`."""
+    root = Path(_folder.name)
+    return (
+        make_base(root / "state-llm", "llama", STATES),
+        make_base(root / "state-assistant", "gpt2", STATES[::-1], n_embd=24),
+    )
+
+
+def recipe_words(*words: str, chains: int = 2) -> tuple[str, ...]:
+    """What `runs.tree(method="softcot")` needs beside: a recipe of two epochs of five steps."""
+    base, reader = trained_bases()
+    rows = list(range(2, 2 + chains))
+    return (
+        "method.prompt={chat_template: false}",
+        f"method.assistant.name={reader}",
+        f"method.num_chains={chains}",
+        f"method.initial_ids={rows}",
+        "method.num_thoughts=2",
+        "method.train_thoughts=3",
+        f"model.name={base}",
+        "model.config={}",
+        "data.valid=null",
+        "train.phases=[{stage: 0, epochs: 2}]",
+        *words,
+    )
