@@ -34,11 +34,11 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -q tests --ignore=tests/kernels -m "slow and not gpu and not vllm"
 
+# What is uninstalled comes built for CUDA and breaks vLLM's import beside torch for the CPU.
 $(VLLM_STAMP): pyproject.toml setup.py Makefile
 	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_BIN)/python -m pip install --quiet --upgrade pip wheel "setuptools>=77"
 	$(VLLM_BIN)/python -m pip install --quiet "$(TORCH)" -e ".[serve-cpu]" "pytest>=8" "hypothesis>=6" "httpx>=0.27"
-	# These three come built for CUDA and break vLLM's import beside torch for the CPU.
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $(VLLM_STAMP)
 

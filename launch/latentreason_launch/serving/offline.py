@@ -37,6 +37,9 @@ def generate_offline(
 ) -> list[Generation]:
     """Answer prompts; the generations come in their order, `n` samples each.
 
+    With N chains, sample s of a question is of chain s mod N, as in the models' own `generate`.
+    The rows of a mixed prompt are made for all of its positions: give some hundred at a time.
+
     Args:
         llm: a `vllm.LLM`, from `open_engine` or made with `enable_prompt_embeds=True`.
         prompts: ids and the vectors among them.
@@ -55,6 +58,7 @@ def generate_offline(
     if embedding is not None:
         embedding = embedding.to(dtype)
     inputs = engine_prompts(cast, mixed=mixed, embedding=embedding, salt=salt)
+    chains = 1 + max((prompt.chain for prompt in prompts), default=0)
     outputs = llm.generate(
         inputs, [_seeded(sampling_params, prompt) for prompt in prompts], use_tqdm=False
     )
@@ -66,7 +70,7 @@ def generate_offline(
             output.text,
             str(output.finish_reason),
             output.stop_reason,
-            prompt.chain * len(result.outputs) + number,
+            number * chains + prompt.chain,
             tokenizer,
         )
         for prompt, result in zip(prompts, outputs, strict=True)
