@@ -13,15 +13,13 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from latentreason.config import DataConfig, PhaseConfig, Recipe, SplitConfig
+from latentreason.config import DataConfig, ModelConfig, PhaseConfig, Recipe, SplitConfig
 from latentreason.data.augment import AUGMENTATIONS
 from latentreason.errors import MissingFileError, UserError, check_choice, nearest
 from latentreason.registry import entry, settings_class
 
 DTYPES = ("float32", "bfloat16", "float16")
 LEAST = {
-    "model.lora.rank": 0,
-    "model.tokenizer.vocab_size": 1,
     "method.max_new_tokens": 1,
     "optim.lr": 0,
     "optim.min_lr": 0,
@@ -156,11 +154,7 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
     check_choice(f"{source}: optim.reset", optim.reset, ("never", "stage", "epoch"))
     check_choice(f"{source}: train.precision", train.precision, ("fp32", "bf16"))
     check_choice(f"{source}: train.strategy", train.strategy, ("ddp", "deepspeed"))
-    check_choice(
-        f"{source}: model.attn_implementation", recipe.model.attn_implementation, ATTENTIONS
-    )
     check_choice(f"{source}: run.resume", run.resume, ("auto", "never"))
-    check_choice(f"{source}: model.tokenizer.kind", recipe.model.tokenizer.kind, ("word", "bpe"))
     for logger in run.loggers:
         check_choice(f"{source}: run.loggers", logger, ("tensorboard", "wandb"))
     if train.ema is not None and not 0 < train.ema < 1:
@@ -174,7 +168,11 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
         raise UserError(f"{source}: train.deepspeed is set but train.strategy is {train.strategy}")
     if not recipe.model.name and "model_type" not in recipe.model.config:
         raise UserError(f"{source}: model needs a `name`, or a `config` with `model_type`")
-    check_choice(f"{source}: model.dtype", recipe.model.dtype, DTYPES)
+    _check_model(recipe.model, f"{source}: model")
+    for field in dataclasses.fields(recipe.method):
+        value = getattr(recipe.method, field.name)
+        if isinstance(value, ModelConfig):
+            _check_model(value, f"{source}: method.{field.name}")
     for key, least in LEAST.items():
         _check_least(f"{source}: {key}", operator.attrgetter(key)(recipe), least)
     if optim.clip is not None and optim.clip <= 0:
@@ -186,6 +184,14 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
     for split in _splits(recipe.data):
         _check_split(*split, source)
     recipe.method.check(source)
+
+
+def _check_model(model: ModelConfig, where: str) -> None:
+    check_choice(f"{where}.attn_implementation", model.attn_implementation, ATTENTIONS)
+    check_choice(f"{where}.tokenizer.kind", model.tokenizer.kind, ("word", "bpe"))
+    check_choice(f"{where}.dtype", model.dtype, DTYPES)
+    _check_least(f"{where}.lora.rank", model.lora.rank, 0)
+    _check_least(f"{where}.tokenizer.vocab_size", model.tokenizer.vocab_size, 1)
 
 
 def _check_phase(phase: PhaseConfig, where: str) -> None:

@@ -45,6 +45,47 @@ def test_misspelt_keys_name_the_nearest(tmp_path, key, nearest):
     assert f'did you mean "{nearest}"' in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("method.num_chain", "method.num_chains"),
+        ("method.assistant.nmae", "method.assistant.name"),
+        ("method.assistant.lora.rnk", "method.assistant.lora.rank"),
+        ("method.prompt.familly", "method.prompt.family"),
+        ("method.contrastive.temprature", "method.contrastive.temperature"),
+    ],
+)
+def test_misspelt_keys_inside_a_method_name_the_nearest(key, nearest):
+    with pytest.raises(UserError, match=f'"{key}".*did you mean "{nearest}"'):
+        load_recipe("softcot/gsm8k_llama31_8b_plus", [f"{key}=1"])
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("method.assistant.name=null", r"method\.assistant\.name"),
+        ("method.assistant.dtype=bf16", r"method\.assistant\.dtype"),
+        ("method.assistant.lora.rank=-1", r"method\.assistant\.lora\.rank"),
+        ("method.assistant.lora.rank=4", r"method\.cache_states"),
+        ("method.prompt.layout=maths", r'method\.prompt\.layout.*"math"'),
+        ("method.prompt.family=llama", r'method\.prompt\.family.*"llama3"'),
+        ("method.prompt.hint=none", r"method\.prompt\.hint"),
+        ("method.contrastive.form=cosin", r'contrastive\.form.*"cosine"'),
+        ("method.contrastive.temperature=0", r"contrastive\.temperature"),
+        ("method.contrastive.weight=-1", r"contrastive\.weight"),
+        ("method.contrastive=3", "contrastive"),
+        ("method.num_chains=0", "num_chains"),
+        ("method.num_thoughts=few", "num_thoughts"),
+        ("method.initial_ids=[1, 2]", "initial_ids"),
+        ("model.name=null", "model"),
+    ],
+)
+def test_values_inside_a_method_are_refused_by_name(word, named):
+    with pytest.raises(UserError, match=named) as caught:
+        load_recipe("softcot/gsm8k_llama31_8b_plus", [word])
+    assert "\n" not in str(caught.value).strip()
+
+
 def test_misspelt_keys_of_a_phase_name_the_nearest(tmp_path):
     with pytest.raises(UserError, match="epoch"):
         recipe(tmp_path, "train.phases=[{stage: 0, epoch: 3}]")

@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,19 @@ from tiny import backbone_config
 from latentreason.backbones import add_tokens, build_backbone
 from latentreason.config import ModelConfig, PhaseConfig, Recipe, SplitConfig, TokenizerConfig
 from latentreason.data import load_split, write_examples
+from latentreason.methods.softcot.prompt import resolve
 from latentreason.recipes import expand_phases, load_recipe, shipped_recipes
 from latentreason.training import train
 
 GOLDEN = Path(__file__).resolve().parents[1] / "recipes" / "golden.json"
 GRAPH_WORDS = " ".join([*map(str, range(31)), "| [Q] [R] ###"])
 SIZES = {"train": 12, "valid": 3, "test": 3}
+ROWS = 152_000
+"""Rows of an embedding whose rows a recipe names by number; the largest real one has these."""
+CHAT = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
 
 
 def shrink(name: str, folder: Path) -> Recipe:
@@ -42,7 +49,9 @@ def shrink(name: str, folder: Path) -> Recipe:
         if getattr(recipe.data, split) is not None:
             _shrink_split(getattr(recipe.data, split), split, folder)
     symbolic = recipe.data.train.options.get("form") == "symbolic"
-    recipe.model = _shrink_model(recipe.model, folder, GRAPH_WORDS if symbolic else None)
+    made = Base(GRAPH_WORDS if symbolic else None, *_prompt_tokens(recipe.method))
+    recipe.model = _shrink_model(recipe.model, folder / "base", made)
+    _shrink_models_of(recipe.method, folder, made)
     first, *_, last = expand_phases(recipe.train.phases * 2)
     recipe.train = dataclasses.replace(
         recipe.train,
@@ -73,6 +82,10 @@ def _shrink_split(split: SplitConfig, name: str, folder: Path) -> None:
         path = folder / f"{name}-{Path(split.file or '').name.removesuffix('.gz')}"
         WRITERS[split.reader](path, name)
         split.file = str(path)
+    if "exclude" in split.options:
+        other = folder / "exclude.txt"
+        _write_gsm8k_aug(other, "valid")
+        split.options = {**split.options, "exclude": str(other)}
 
 
 def _write_generated(generator: str) -> Callable[[Path, str], None]:
@@ -105,6 +118,31 @@ def _write_gsm8k(path: Path, part: str) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def _write_aqua(path: Path, part: str) -> None:
+    rows = [
+        {
+            "question": f"A {part} shelf holds {a} books and gets 3 more. How many?",
+            "options": [f"{letter}){a + place}" for place, letter in enumerate("ABCDE")],
+            "rationale": f"It holds {a} + 3 = {a + 3} books.\nThe answer is D.",
+            "correct": "D",
+        }
+        for a in range(20)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _write_strategyqa(path: Path, part: str) -> None:
+    rows = [
+        {
+            "question": f"Would a {part} shelf for {a} books hold ten?",
+            "answer": a >= 10,
+            "facts": [f"It holds {a} books.", "Ten books are ten."],
+        }
+        for a in range(20)
+    ]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
 WRITERS: dict[str, Callable[[Path, str], None]] = {
     "json": _write_generated("state_tracking"),
     "prosqa": _write_generated("prosqa"),
@@ -112,20 +150,56 @@ WRITERS: dict[str, Callable[[Path, str], None]] = {
     "prontoqa": _write_generated("prontoqa"),
     "gsm8k_aug": _write_gsm8k_aug,
     "gsm8k": _write_gsm8k,
+    "aqua": _write_aqua,
+    "strategyqa": _write_strategyqa,
 }
 """A synthetic file of each reader's schema."""
 
 
-def _shrink_model(model: ModelConfig, folder: Path, words: str | None) -> ModelConfig:
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """What a tiny pretrained model has to have.
+
+    Attributes:
+        words: of a tokenizer of whole words; None has a byte-level one.
+        tokens: special tokens that the recipe's prompt names.
+        chat: has a chat template.
+        rows: least number of rows of its embedding.
+    """
+
+    words: str | None = None
+    tokens: Sequence[str] = ()
+    chat: bool = False
+    rows: int = 0
+
+
+def _prompt_tokens(method: Any) -> tuple[list[str], bool]:
+    """Special tokens that a method's prompt takes from a family of models, and whether it chats."""
+    if not hasattr(method.prompt, "family"):
+        return [], False
+    prompt = resolve(method.prompt)
+    named = [prompt.placeholder, prompt.assistant_placeholder, prompt.begin, prompt.end]
+    return sorted({token for token in named if token}), prompt.chat_template
+
+
+def _shrink_models_of(method: Any, folder: Path, made: Base) -> None:
+    """A method's own models: an assistant, say."""
+    for field in dataclasses.fields(method):
+        value = getattr(method, field.name)
+        if isinstance(value, ModelConfig):
+            own = dataclasses.replace(made, rows=ROWS if made.chat else 0)
+            setattr(method, field.name, _shrink_model(value, folder / field.name, own))
+
+
+def _shrink_model(model: ModelConfig, folder: Path, made: Base) -> ModelConfig:
     lora = dataclasses.replace(model.lora, rank=min(model.lora.rank, 4), dropout=0.0)
     model = dataclasses.replace(model, dtype="float32", attn_implementation="sdpa", lora=lora)
     if model.name is None:
         family = model.config["model_type"]
         tie = model.config.get("tie_word_embeddings", True)
         return dataclasses.replace(model, config=backbone_config(family, tie, 2048))
-    base = folder / "base"
-    _save_base(_family(model.name), base, words)
-    return dataclasses.replace(model, name=str(base), revision=None)
+    _save_base(_family(model.name), folder, made)
+    return dataclasses.replace(model, name=str(folder), revision=None)
 
 
 def _family(name: str) -> str:
@@ -133,17 +207,23 @@ def _family(name: str) -> str:
     return found[0] if found else "gpt2"
 
 
-def _save_base(family: str, base: Path, words: str | None) -> None:
-    """A tiny pretrained model of the family, with a byte-level tokenizer or one of whole words."""
+def _save_base(family: str, folder: Path, made: Base) -> None:
+    """A tiny pretrained model of the family."""
     torch.manual_seed(0)
-    made = ModelConfig(
+    section = ModelConfig(
         config=backbone_config(family, positions=2048),
-        tokenizer=TokenizerConfig(kind="word" if words else "bpe", vocab_size=300),
+        tokenizer=TokenizerConfig(kind="word" if made.words else "bpe", vocab_size=300),
     )
-    model, tokenizer = build_backbone(made, [words or "every book is a shelf of numbers"] * 3)
-    add_tokens(model, tokenizer, ["<<"], init="random")
-    model.save_pretrained(base)
-    tokenizer.save_pretrained(base)
+    model, tokenizer = build_backbone(
+        section, [made.words or "every book is a shelf of numbers"] * 3
+    )
+    add_tokens(model, tokenizer, ["<<", *made.tokens], init="random")
+    if made.rows:
+        model.resize_token_embeddings(made.rows, mean_resizing=False)
+    if made.chat:
+        tokenizer.chat_template = CHAT
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def main() -> None:

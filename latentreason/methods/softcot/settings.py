@@ -108,6 +108,11 @@ class Settings:
             raise UserError(
                 f"{where}.contrastive.temperature: {contrastive.temperature} is not above 0"
             )
+        if contrastive.weight is not None and contrastive.weight < 0:
+            raise UserError(
+                f"{where}.contrastive.weight: {contrastive.weight} would pull the chains together; "
+                "give 0 or more"
+            )
         if not 0 <= contrastive.positive_dropout < 1:
             raise UserError(
                 f"{where}.contrastive.positive_dropout: {contrastive.positive_dropout} is not in "
