@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,20 +55,23 @@ def llama(checkpoints) -> Checkpoint:
 
 
 @pytest.fixture(scope="module")
-def engines(_engine_environment, checkpoints) -> Callable[..., Any]:
-    """Engines by family and whether they cache prefixes; each takes seconds to open."""
+def engines(_engine_environment) -> Callable[..., Any]:
+    """Engines by folder and whether they cache prefixes; each takes seconds to open.
+
+    All stay open to the end: the first that goes takes the process groups of the others with it.
+    """
 
     @functools.cache
-    def engine(family: str, cached: bool = True) -> Any:
+    def engine(path: Path | str, cached: bool = True) -> Any:
         options = {**ENGINE, "max_model_len": POSITIONS, "enable_prefix_caching": cached}
-        return open_engine(str(checkpoints(family).path), **options)
+        return open_engine(str(path), **options)
 
     return engine
 
 
 @pytest.fixture(scope="module")
-def llm(engines) -> Any:
-    return engines("llama")
+def llm(engines, llama) -> Any:
+    return engines(llama.path)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +117,7 @@ def test_the_engine_writes_what_hugging_face_writes(checkpoints, engines, family
     prompts = checkpoint.prompts(1, LENGTHS)
     for _ in range(2):  # the second time from the cache, where there is one
         found = generate_offline(
-            engines(family, cached),
+            engines(checkpoint.path, cached),
             prompts,
             greedy(),
             mixed=mixed,
@@ -144,16 +148,14 @@ def test_the_engine_writes_what_our_own_decoder_writes(llama, llm):
     assert [g.num_tokens for g in found] == [answer.num_tokens for answer in answers]
 
 
-@pytest.mark.usefixtures("_engine_environment")
-def test_a_model_with_soft_thoughts_answers_in_the_engine_as_by_itself():
+def test_a_model_with_soft_thoughts_answers_in_the_engine_as_by_itself(engines):
     base = soft.llm(
         "llama", positions=POSITIONS, hidden_size=64, num_attention_heads=2, num_key_value_heads=1
     )
     model = soft.soft(base=base, num_chains=3, num_thoughts=4, max_new_tokens=TOKENS)
     questions = [tiny.example(2 + n, 1, n).question for n in range(5)]
     prompts = model.embedded_prompts(questions)
-    llm = open_engine(base, **ENGINE, max_model_len=POSITIONS)
-    found = generate_offline(llm, prompts, greedy())
+    found = generate_offline(engines(base), prompts, greedy())
     assert found == model.generate(questions, num_samples=3)
     assert len({g.text for g in found}) > len(questions)
 
