@@ -139,10 +139,15 @@ def _first_difference(before: Any, now: Any, prefix: str = "") -> str:
 
 def build_model(recipe: Recipe, examples: Sequence[Example]) -> LatentModel:
     """The recipe's untrained model; a tokenizer is trained on `examples` where it asks for one."""
-    section = recipe.model
+    section, method = recipe.model, model_class(recipe.method.name)
+    if method.frozen and not section.name:
+        raise UserError(
+            f"model.name: method {recipe.method.name} leaves the model as it is, so it has to be "
+            "pretrained; name it"
+        )
     backbone, tokenizer = build_backbone(section, _texts(recipe, examples))
     rows = len(tokenizer)
-    model = model_class(recipe.method.name).create(recipe.method, backbone, tokenizer)
+    model = method.create(recipe.method, backbone, tokenizer)
     _check_attention(section.attn_implementation, backbone)
     # Flash attention takes CUDA tensors only, and the model is not on its device yet.
     if section.attn_implementation in ("sdpa", "eager"):

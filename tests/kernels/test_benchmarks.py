@@ -87,6 +87,17 @@ def test_compile_report_compiles_for_hopper_without_a_gpu(tmp_path):
     }  # fmt: skip
 
 
+def test_softcot_benchmark_writes_what_the_acceptance_check_reads(tmp_path):
+    file = tmp_path / "s.json"
+    done = _run("softcot.py", "--quick", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(file.read_text())
+    assert record["cached_step_speedup"] > 0
+    assert record["assistant_forwards_in_cached_step"] == 0
+    assert record["peak_memory_ratio_n10"] < 3 < 6 < record["plain_sum_peak_memory_ratio_n10"]
+    assert record["cached_step_speedup_n4"] > 0
+
+
 def test_example_lengths_fill_the_row(attention_benchmark):
     lengths = attention_benchmark.example_lengths(2048)
     assert sum(lengths) == 2048

@@ -35,9 +35,10 @@ def make_base(
     family: str,
     words: Sequence[str] = WORDS,
     template: str | None = None,
+    scale: float = 4.0,
     **config: Any,
 ) -> str:
-    """Write a base model with a tokenizer of its own; weights far from flat logits."""
+    """Write a base model with a tokenizer of its own; `scale` takes its weights from flat logits."""
     torch.manual_seed(len(folder.name))
     section = ModelConfig(
         config=backbone_config(family, **config),
@@ -49,7 +50,7 @@ def make_base(
     tokenizer.chat_template = template
     for parameter in model.parameters():
         if parameter.dim() > 1:
-            parameter.data.mul_(4)
+            parameter.data.mul_(scale)
     # Some families begin with zeros in the padding's row: the control "pause" would be "zero".
     model.get_input_embeddings().weight.data[tokenizer.pad_token_id].normal_(std=0.1)
     model.save_pretrained(folder)

@@ -324,3 +324,33 @@ def test_a_plan_given_a_later_stage_chooses_its_best_anew(tmp_path):
     second = train(stages[1], validate)
     assert (second.state.best, second.state.best_stage) == (0.5, 1)
     assert second.checkpoint.resolve() == (tmp_path / "run" / "last").resolve()
+
+
+@pytest.mark.parametrize("words", [(), ("train.micro_batch_size=2",)], ids=["whole", "cut up"])
+def test_a_term_without_weight_is_a_meter_and_no_part_of_the_loss(tmp_path, monkeypatch, words):
+    """It is a mean over its own count, and nothing of it reaches loss, gradient or weights."""
+    from latentreason.methods.coconut.model import Model
+
+    plain = run(tmp_path / "plain", *words, "train.max_steps=7")
+    collate, forward = Model.collate, Model.forward
+
+    def counted(self, layouts, index):
+        batch = collate(self, layouts, index)
+        real = sum(place >= 0 for place in index)
+        return batch | {"counts": {**batch["counts"], "sevens": real, "weight": real}}
+
+    def metered(self, batch):
+        weight = self.get_input_embeddings().weight.pow(2).sum()
+        real = batch["counts"]["sevens"]
+        return forward(self, batch) | {"sevens": (weight.new_tensor(7.0 * real), None),
+                                       "weight": (weight * real, None)}  # fmt: skip
+
+    monkeypatch.setattr(Model, "collate", counted)
+    monkeypatch.setattr(Model, "forward", metered)
+    folder = run(tmp_path / "metered", *words, "train.max_steps=7")
+    for record, before in zip(metrics(folder), metrics(plain), strict=True):
+        assert record.pop("sevens") == pytest.approx(7)
+        assert record.pop("weight") > 0
+        assert record == before, "no loss_answer either: there is one term"
+    for name, value in weights(plain).items():
+        assert torch.equal(value, weights(folder)[name]), name
