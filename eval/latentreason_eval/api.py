@@ -43,7 +43,7 @@ __all__ = [
     "validator",
 ]
 
-CONTROLS = ("none", "zero", "mean", "noise", "shuffle", "pause")
+CONTROLS = ("none", "zero", "mean", "noise", "shuffle", "pause", "text")
 
 
 def list_benchmarks() -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from scipy import stats
 from latentreason_eval.metrics.headline import METRICS, headline
 from latentreason_eval.metrics.intervals import bootstrap, wilson
 from latentreason_eval.metrics.paired import compare_shares, mcnemar
-from latentreason_eval.metrics.passk import majority_at_k, pass_at_k, sample_sizes
+from latentreason_eval.metrics.passk import majority_at_k, pass_at_k, sample_sizes, vote
 
 
 def test_wilson_equals_scipy():
@@ -131,3 +132,23 @@ def test_several_samples_have_no_mcnemar():
 def test_unpaired_lists_are_refused():
     with pytest.raises(ValueError, match="1 and 2"):
         compare_shares([1.0], [1.0, 0.0])
+
+
+def test_a_vote_goes_to_the_first_of_several():
+    assert vote(["b", "a", "a", "b"]) == "b"
+    assert vote(["b", "a", "a"]) == "a"
+    assert vote([None, None, "a"]) == "a"
+    assert vote([None, None]) is None
+    assert vote([None, None, "a"], none_votes=True) is None
+    assert vote([None, None, "a", "a"], none_votes=True) == "a"
+
+
+def test_votes_agree_with_majority_at_n_where_there_is_no_tie():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        answers = [str(number) for number in rng.integers(0, 3, 5)]
+        counts = sorted(Counter(answers).values())
+        if len(counts) > 1 and counts[-1] == counts[-2]:
+            continue
+        right = {"0": True, "1": False, "2": False}
+        assert majority_at_k(answers, right, 5) == float(vote(answers) == "0")

@@ -1,4 +1,4 @@
-"""pass@k and maj@k from the same n samples, unbiased: averaged over all subsets of size k."""
+"""pass@k and maj@k from the same n samples, unbiased: averaged over all subsets of size k; votes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     if not 1 <= k <= n or not 0 <= correct <= n:
         raise ValueError(f"pass@k needs 1 <= k <= n and 0 <= correct <= n; k={k} n={n} c={correct}")
     return 1.0 - comb(n - correct, k) / comb(n, k)
+
+
+def vote(answers: Sequence[str | None], *, none_votes: bool = False) -> str | None:
+    """Return the answer that most samples gave; of several, the one that was seen first.
+
+    Args:
+        answers: as keys, in the order of the samples; None is "no answer".
+        none_votes: "no answer" stands for election as one voter at most (SoftCoT's code).
+    """
+    counts = Counter(answer for answer in answers if none_votes or answer is not None)
+    if None in counts:
+        counts[None] = 1
+    # A counter keeps the order of first sight, and max the first of several.
+    return max(counts, key=counts.__getitem__, default=None)
 
 
 def majority_at_k(
