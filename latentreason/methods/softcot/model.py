@@ -276,6 +276,7 @@ class Model(LatentModel):
                     prompts,
                     lambda batch: self.assistant_states(batch, self.config.num_chains, count),
                     print,
+                    self.config.num_chains,
                 )
         strategy.barrier()
         self._store = StateStore(folder)

@@ -18,7 +18,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 BATCH = 64
-"""Assistant prompts per pass."""
+"""Rows of the assistant per pass: questions x chains."""
 
 
 class StateStore:
@@ -63,6 +63,7 @@ def write_states(
     prompts: Sequence[Sequence[int]],
     compute: Callable[[Sequence[Sequence[int]]], Tensor],
     say: Callable[[str], Any],
+    chains: int = 1,
 ) -> None:
     """Compute the states of all prompts and write them, unless they are there: complete or absent.
 
@@ -73,6 +74,7 @@ def write_states(
         prompts: of the assistant, one for each example.
         compute: prompts to their states (B, N, L, A).
         say: told how far it is.
+        chains: N, for the size of a pass.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):
@@ -90,10 +92,12 @@ def _write(
     prompts: Sequence[Sequence[int]],
     compute: Callable[[Sequence[Sequence[int]]], Tensor],
     say: Callable[[str], Any],
+    chains: int = 1,
 ) -> None:
     states: Tensor | None = None
-    for start in range(0, len(prompts), BATCH):
-        batch = compute(prompts[start : start + BATCH]).cpu()
+    questions = max(1, BATCH // chains)
+    for start in range(0, len(prompts), questions):
+        batch = compute(prompts[start : start + questions]).cpu()
         if states is None:
             shape = (len(prompts), *batch.shape[1:])
             dtype = str(batch.dtype).removeprefix("torch.")
