@@ -184,7 +184,7 @@ def _answer(
         [prompt.ids for prompt in prompts],
         model.tokenizer.pad_token_id,
         model.device,
-        [(prompt.start, prompt.vectors) for prompt in prompts if len(prompt.vectors)],
+        [(prompt.start, prompt.vectors) for prompt in prompts],
     )
     decoder.repeat(repeats)
     # Rows come by question, chain, repeat; sample = repeat * chains + chain.

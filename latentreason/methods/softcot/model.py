@@ -6,6 +6,7 @@ Shapes: B questions, N chains, L soft thoughts, A the assistant's hidden size, H
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,12 @@ from latentreason.methods.softcot.prompt import (
     resolve,
     template_hash,
 )
-from latentreason.methods.softcot.states import StateStore, fingerprint, write_states
+from latentreason.methods.softcot.states import (
+    StateStore,
+    fingerprint,
+    questions_per_pass,
+    write_states,
+)
 from latentreason.modeling import LatentModel, LossTerms, load_base
 
 ASSISTANT_ADAPTER = "assistant_adapter"
@@ -97,7 +103,6 @@ class Model(LatentModel):
         self._rendered_for: tuple[Any, Any] = (None, None)
         self._store: StateStore | None = None
         self.cache_states = False
-        self._recompute = False
         self.language_model.requires_grad_(False)
         self.assistant.requires_grad_(False)
         self.post_init()
@@ -190,9 +195,6 @@ class Model(LatentModel):
             self.language_model.eval()
         return self
 
-    def enable_recompute(self) -> None:
-        self._recompute = True
-
     # --- the two models -----------------------------------------------------------------------
 
     @property
@@ -242,14 +244,21 @@ class Model(LatentModel):
         with torch.autocast(raw.device.type, enabled=False):
             thoughts = self.projection(raw.to(self.projection.weight.dtype))
             if self.config.match_norm:
-                norm = self.get_input_embeddings().weight.float().norm(dim=-1).mean()
-                thoughts = thoughts * (norm / thoughts.norm(dim=-1, keepdim=True))
+                norm = thoughts.norm(dim=-1, keepdim=True)
+                thoughts = thoughts * (self._embedding_norm / norm)
         return thoughts
+
+    @functools.cached_property
+    def _embedding_norm(self) -> float:
+        """Mean norm of the LLM's embeddings, which are frozen: a table of gigabytes is read once."""
+        return self.get_input_embeddings().weight.float().norm(dim=-1).mean().item()
 
     def thoughts(self, questions: Sequence[str], chains: int, count: int) -> Tensor:
         """Soft thoughts of questions, (B, chains, L, H)."""
         prompts = [self.prompt.assistant(question, count).ids for question in questions]
-        return self.project(self.assistant_states(prompts, chains, count))
+        size = questions_per_pass(chains)
+        parts = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+        return torch.cat([self.project(self.assistant_states(p, chains, count)) for p in parts])
 
     # --- training -----------------------------------------------------------------------------
 
@@ -365,7 +374,7 @@ class Model(LatentModel):
             batch["attention_mask"],
             batch["position_ids"],
             [],
-            recompute=self._recompute,
+            recompute=self.recompute_passes,
         )
         return cross_entropy_sum(hidden, batch["labels"], self.logits)
 

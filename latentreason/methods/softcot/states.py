@@ -21,6 +21,11 @@ BATCH = 64
 """Rows of the assistant per pass: questions x chains."""
 
 
+def questions_per_pass(chains: int) -> int:
+    """Questions whose chains fill one pass of the assistant."""
+    return max(1, BATCH // chains)
+
+
 class StateStore:
     """A file of states in the assistant's dtype, mapped into memory: (E, N, L, A)."""
 
@@ -83,7 +88,7 @@ def write_states(
             # What a killed run has left.
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
-            _write(temporary, prompts, compute, lambda text: say(f"{text} in {folder}"))
+            _write(temporary, prompts, compute, lambda text: say(f"{text} in {folder}"), chains)
             os.replace(temporary, folder)
 
 
@@ -92,10 +97,10 @@ def _write(
     prompts: Sequence[Sequence[int]],
     compute: Callable[[Sequence[Sequence[int]]], Tensor],
     say: Callable[[str], Any],
-    chains: int = 1,
+    chains: int,
 ) -> None:
     states: Tensor | None = None
-    questions = max(1, BATCH // chains)
+    questions = questions_per_pass(chains)
     for start in range(0, len(prompts), questions):
         batch = compute(prompts[start : start + questions]).cpu()
         if states is None:

@@ -185,7 +185,16 @@ def test_augmented_examples_are_refused(tmp_path):
     soft(num_chains=2).prepare(recipe(tmp_path, words), ITEMS, OneRank())
 
 
-def test_many_examples_are_written_in_parts_in_their_order(tmp_path):
+@pytest.mark.parametrize(
+    ("chains", "parts"),
+    [
+        (1, [BATCH, BATCH, 3]),
+        (BATCH // 2, [2] * BATCH + [2, 1]),
+        (BATCH + 1, [1] * (2 * BATCH + 3)),
+    ],
+)
+def test_many_examples_are_written_in_parts_in_their_order(tmp_path, chains, parts):
+    """A part has as many questions as their chains leave room for."""
     prompts = [[number] for number in range(2 * BATCH + 3)]
     sizes = []
 
@@ -193,9 +202,9 @@ def test_many_examples_are_written_in_parts_in_their_order(tmp_path):
         sizes.append(len(rows))
         return torch.tensor(rows, dtype=torch.bfloat16)[:, :, None, None]
 
-    write_states(tmp_path / "found", prompts, compute, lambda _: None)
+    write_states(tmp_path / "found", prompts, compute, lambda _: None, chains)
     store = StateStore(tmp_path / "found")
-    assert sizes == [BATCH, BATCH, 3]
+    assert sizes == parts
     expected = torch.tensor(prompts, dtype=torch.bfloat16).flatten()
     assert torch.equal(store[range(len(prompts))].flatten(), expected)
     assert store[[BATCH, 1]].shape == (2, 1, 1, 1)

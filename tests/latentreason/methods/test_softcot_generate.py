@@ -9,6 +9,7 @@ from tiny import example, examples
 
 from latentreason.decoding.sampling import gaussians
 from latentreason.errors import UserError
+from latentreason.methods.softcot import states
 
 QUESTIONS = [item.question for item in examples(7)]
 DONORS = QUESTIONS[::-1]
@@ -260,6 +261,21 @@ def test_an_engine_is_given_what_generate_feeds(model):
         assert hf_greedy(model, embeds) == generation.token_ids
     few = model.embedded_prompts(QUESTIONS[:1], num_thoughts=2, chains=1)
     assert [(p.chain, p.vectors.shape) for p in few] == [(0, (2, 16))]
+
+
+def test_many_questions_go_through_the_assistant_in_parts(model, monkeypatch):
+    """Seven questions of three chains, at most six rows at a time: the thoughts of one pass."""
+    whole = model.thoughts(QUESTIONS, 3, 4)
+    sizes = []
+
+    def counted(prompts, chains, count):
+        sizes.append(len(prompts) * chains)
+        return type(model).assistant_states(model, prompts, chains, count)
+
+    monkeypatch.setattr(states, "BATCH", 6)
+    monkeypatch.setattr(model, "assistant_states", counted)
+    torch.testing.assert_close(model.thoughts(QUESTIONS, 3, 4), whole)
+    assert sizes == [6, 6, 6, 3]
 
 
 @pytest.mark.parametrize("chains", [0, 4])
