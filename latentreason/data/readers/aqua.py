@@ -28,7 +28,7 @@ def read_aqua(path: Path, options: NoOptions) -> Iterator[Example]:
         listed = list_field(path, line, row, "options", str)
         words = [re.sub(r"^[A-Z]\)\s*", "", option).strip() for option in listed]
         answer = text_field(path, line, row, "correct").strip()
-        if answer not in ascii_uppercase[: len(words)] or not answer:
+        if answer not in tuple(ascii_uppercase[: len(words)]):
             fail(path, line, f'field "correct": "{answer}" is none of the {len(words)} options')
         steps = [part.strip() for part in str(row.get("rationale", "")).split("\n") if part.strip()]
         meta = {"id": str(index), "options": words}

@@ -63,9 +63,12 @@ def test_aqua_puts_its_options_below_the_question(tmp_path):
     assert example.question == "2+2?\nOptions:\n(A) 3\n(B) 4"
     assert (example.steps, example.answer) == (("add", "B it is"), "B")
     assert example.meta["options"] == ["3", "4"]
-    (tmp_path / "rows.json").write_text(json.dumps(row | {"correct": "C"}))
-    with pytest.raises(DataError, match=r'rows\.json:1: .*"C" is none of the 2 options'):
-        read_examples("aqua", tmp_path / "rows.json")
+    for letter in ("C", "AB", ""):
+        (tmp_path / "rows.json").write_text(json.dumps(row | {"correct": letter}))
+        with pytest.raises(
+            DataError, match=rf'rows\.json:1: .*"{letter}" is none of the 2 options'
+        ):
+            read_examples("aqua", tmp_path / "rows.json")
 
 
 def test_strategyqa_reads_facts_as_steps_and_parts_of_a_file(tmp_path):
