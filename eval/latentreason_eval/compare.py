@@ -11,6 +11,7 @@ from latentreason_eval.metrics.paired import compare_shares
 from latentreason_eval.metrics.passk import vote
 from latentreason_eval.record import EvalRecord
 from latentreason_eval.report.table import markdown_table, percent
+from latentreason_eval.rules import none_votes
 from latentreason_eval.runs import Run, load_runs
 
 COSTS = ("prompt_tokens", "thoughts", "steps", "tokens", "seconds_per_question")
@@ -22,7 +23,7 @@ def compare(first: str | Path, second: str | Path) -> dict[str, Any]:
     Returns:
         The fields of `metrics.paired.Paired` for the share of right samples, the labels, the costs
         of both, and `table`: Markdown. Where a run has several samples, also `majority`: the same
-        fields for the votes over all samples of a question.
+        fields for the votes over all samples of a question, ties going to the first seen.
 
     Raises:
         UserError: the runs are of different benchmarks, splits or data, or share no question.
@@ -39,7 +40,7 @@ def compare(first: str | Path, second: str | Path) -> dict[str, Any]:
     if not common:
         raise UserError(f"run: {first} and {second} have no scored question in common")
     paired = compare_shares([shares[0][i] for i in common], [shares[1][i] for i in common])
-    votes = [votes_by_id(run.records()) for run in (one, two)]
+    votes = [votes_by_id(run.records(), none_votes(run.summary["rule"])) for run in (one, two)]
     majority = None
     if any(len(run.summary.get("pass_at_k", ())) > 1 for run in (one, two)):
         majority = vars(
@@ -60,15 +61,15 @@ def shares_by_id(records: Sequence[EvalRecord]) -> dict[str, float]:
     return {name: sum(verdicts) / len(verdicts) for name, verdicts in found.items()}
 
 
-def votes_by_id(records: Sequence[EvalRecord]) -> dict[str, float]:
-    """Return id -> 1 where the answer that most samples gave is right, else 0."""
+def votes_by_id(records: Sequence[EvalRecord], none_votes: bool = False) -> dict[str, float]:
+    """Return id -> 1 where the answer that most samples gave is right, else 0; see `vote`."""
     found: dict[str, list[EvalRecord]] = {}
     for record in sorted(records, key=lambda record: record.sample):
         if record.correct is not None:
             found.setdefault(record.id, []).append(record)
     verdicts = {}
     for name, samples in found.items():
-        chosen = vote([record.key for record in samples])
+        chosen = vote([record.key for record in samples], none_votes=none_votes)
         right = any(record.correct for record in samples if record.key == chosen)
         verdicts[name] = float(chosen is not None and right)
     return verdicts

@@ -64,6 +64,11 @@ def rule_of_kind(kind: str) -> AnswerRule:
     return AnswerRule(kind, default_chain(kind), build_verifier(VERIFIER_OF.get(kind, "text")))
 
 
+def none_votes(name: str) -> bool:
+    """Return whether "no answer" takes part in majority votes under the rule of this name."""
+    return any(rule.none_votes for rule in LEGACY.get(name, {}).values())
+
+
 def rule_names() -> list[str]:
     """Return the names that `named_rule` knows: kinds of answers, and papers' legacy rules."""
     return [*KINDS, *LEGACY]

@@ -210,3 +210,21 @@ def test_runs_with_several_samples_are_compared_by_vote_too(fake_model, sums_fil
     assert "| majority vote | 93.3 | 96.7 | +3.3 [" in found["table"]
     # A share of right samples has no McNemar test, a vote has one.
     assert found["table"].count("McNemar") == 1
+
+
+def test_a_vote_is_counted_by_the_rule_of_its_run(fake_model, sums_file, tmp_path):
+    """Of two silent samples and a right one, SoftCoT's code elects the silent ones, as one voter."""
+
+    class Shy(fake_model):
+        def generate(self, prompts, **arguments):
+            found = super().generate(prompts, **arguments)
+            for generation in found:
+                if generation.sample_index < 2:
+                    generation.text = ""
+            return found
+
+    plain = score(Shy(), sums_file, tmp_path / "plain", num_samples=3)
+    legacy = tmp_path / "legacy"
+    rescore(plain, out=legacy, extractor="softcot_v1")
+    majority = compare(plain, legacy)["majority"]
+    assert (majority["first"], majority["second"]) == (1.0, 0.0)
