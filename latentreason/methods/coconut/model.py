@@ -21,7 +21,7 @@ from latentreason.columns import Row, align, check_lengths, count_supervised, cr
 from latentreason.data.example import Example
 from latentreason.decoding.functional import Segment, run_pass
 from latentreason.errors import UserError
-from latentreason.generation import THOUGHT_MODES, GenerateOptions, Generation
+from latentreason.generation import GenerateOptions, Generation
 from latentreason.methods.coconut.config import Config
 from latentreason.methods.coconut.convert import read_foreign
 from latentreason.methods.coconut.curriculum import check_stage, split_steps
@@ -33,6 +33,8 @@ from latentreason.methods.coconut.symbolic import lay_out_graph
 from latentreason.modeling import LatentModel, LossTerms
 
 STATISTICS_QUESTIONS = 128
+
+MODES = ("normal", "none", "zero", "mean", "noise", "shuffle", "pause")
 
 
 class Model(LatentModel):
@@ -49,7 +51,8 @@ class Model(LatentModel):
         super().__init__(config, language_model)
         hidden_size = self.causal_lm.config.hidden_size
         # Without thoughts there is nothing to control.
-        self.thought_modes = THOUGHT_MODES if config.thoughts_per_step else THOUGHT_MODES[:1]
+        if config.thoughts_per_step:
+            self.thought_modes = MODES
         self.projection = make_projection(config.thought_projection, hidden_size)
         # Mean thought of each position, for the control of that name; measured by `statistics`.
         self.register_buffer("thought_mean", torch.zeros(config.num_thoughts, hidden_size))

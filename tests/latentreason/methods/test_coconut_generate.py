@@ -8,7 +8,8 @@ from slow_coconut import answer
 from tiny import FAMILIES, build, build_exact, example
 
 from latentreason.decoding.sampling import choose, uniforms
-from latentreason.generation import THOUGHT_MODES
+from latentreason.errors import UserError
+from latentreason.methods.coconut.model import MODES
 
 QUESTIONS = [example(2 + number % 5, 0, number).question for number in range(8)]
 LENGTH = 12
@@ -150,7 +151,7 @@ def test_top_p_keeps_the_nucleus_only():
     )
 
 
-@pytest.mark.parametrize("mode", THOUGHT_MODES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("method", ["coconut", "pause"])
 def test_every_thought_mode_in_a_batch_equals_one_by_one(method, mode):
     model = ready(method=method)
@@ -185,6 +186,11 @@ def test_thought_modes_do_what_their_words_say(gpt2):
     torch.testing.assert_close(
         thoughts_of(gpt2, "shuffle", donors=donors), own.roll(-3, 0), rtol=0, atol=1e-9
     )
+
+
+def test_a_mode_that_the_method_does_not_have_is_refused(gpt2):
+    with pytest.raises(UserError, match='"text" has no meaning for method coconut'):
+        gpt2.generate(QUESTIONS, thought_mode="text")
 
 
 def test_noise_has_the_norm_of_the_thought_it_replaces(gpt2):
