@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from latentreason.backbones.load import (
+    DTYPES,
     load_backbone,
     load_tokenizer,
 )
 from latentreason.card import write_card
 from latentreason.config import ModelConfig, Recipe
 from latentreason.data.example import Example
-from latentreason.errors import MissingFileError, UserError
+from latentreason.errors import MissingFileError, UserError, check_choice
 from latentreason.generation import GenerateOptions, Generation, answer_in_groups
 from latentreason.prompt import Prompt, PromptConfig
 
@@ -463,7 +464,9 @@ class LatentModel(PreTrainedModel):
         import peft
         from safetensors.torch import load_file
 
-        model = cls._on_bases(config, folder, kwargs.get("dtype"))
+        model = cls._on_bases(config, folder, _asked_dtype(kwargs))
+        if model.language_model.config._attn_implementation != config._attn_implementation:
+            model.set_attn_implementation(config._attn_implementation)
         if config.adapter:
             model.language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
             model.language_model = peft.PeftModel.from_pretrained(
@@ -501,6 +504,17 @@ def _local_folder(name: Any, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(str(name), revision=revision))
+
+
+def _asked_dtype(kwargs: dict[str, Any]) -> torch.dtype | None:
+    """The dtype that `from_pretrained` was asked for, in any of the ways transformers takes."""
+    dtype = kwargs.get("dtype", kwargs.get("torch_dtype"))
+    if dtype is None or dtype == "auto":
+        return None
+    if isinstance(dtype, str):
+        check_choice("dtype", dtype, DTYPES)
+        return DTYPES[dtype]
+    return dtype
 
 
 def load_base(

@@ -152,6 +152,23 @@ def test_loading_in_another_dtype_casts_the_bases_and_not_the_map(tmp_path):
     assert len(loaded.generate(QUESTIONS, num_samples=3)) == 15
 
 
+@pytest.mark.parametrize(
+    ("options", "dtype", "attention"),
+    [
+        ({}, torch.float32, "sdpa"),
+        ({"dtype": "auto"}, torch.float32, "sdpa"),
+        ({"dtype": "bfloat16"}, torch.bfloat16, "sdpa"),
+        ({"torch_dtype": torch.bfloat16}, torch.bfloat16, "sdpa"),
+        ({"attn_implementation": "eager"}, torch.float32, "eager"),
+    ],
+)
+def test_what_transformers_is_asked_for_reaches_both_bases(tmp_path, options, dtype, attention):
+    saved(tmp_path)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, **options)
+    for base in (loaded.language_model, loaded.assistant):
+        assert (base.dtype, base.config._attn_implementation) == (dtype, attention)
+
+
 @pytest.mark.parametrize("part", ["base_model", "assistant"])
 def test_a_base_that_is_gone_is_named(tmp_path, part):
     saved(tmp_path)
