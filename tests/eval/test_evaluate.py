@@ -170,3 +170,13 @@ def test_denoising_steps_are_swept_where_the_method_has_them(fake_model, sums_fi
     assert row["steps"] == 50
     # Latent positions pass once per step: 3 thoughts in 50 steps.
     assert row["flops_per_sample"] == pytest.approx(2000 * (row["prompt_tokens"] + 150 + 2))
+
+
+def test_another_prompt_of_the_same_weights_is_another_evaluation(fake_model, sums_file, tmp_path):
+    model = fake_model()
+    model.config.template_hash = "one"
+    assert score(model, sums_file, tmp_path / "out")["template_hash"] == "one"
+    score(model, sums_file, tmp_path / "out")
+    model.config.template_hash = "two"
+    with pytest.raises(UserError, match="with template_hash = 'one', not 'two'"):
+        score(model, sums_file, tmp_path / "out")

@@ -40,7 +40,9 @@ class ModelBackend:
     def describe(self) -> dict[str, Any]:
         """Return checkpoint, method, thoughts and size."""
         config = self.model.config
-        return {
+        # Where prompts can be written otherwise by the same weights: other answers, another folder.
+        template = getattr(config, "template_hash", None)
+        return ({} if template is None else {"template_hash": template}) | {
             "checkpoint": self.checkpoint,
             "method": getattr(config, "method_name", None),
             "num_thoughts": getattr(config, "num_thoughts", None),
