@@ -128,8 +128,19 @@ def _rebuilt(model: Any, config: ModelConfig) -> Any:
     settings = copy.deepcopy(model.config)
     _override(settings, config)
     fresh = AutoModelForCausalLM.from_config(settings).to(model.device, model.dtype)
-    fresh.load_state_dict(model.state_dict())
+    try:
+        fresh.load_state_dict(model.state_dict())
+    except RuntimeError as error:
+        raise UserError(
+            f"model.config: the weights of {config.name} do not fit ({_first_mismatch(error)})"
+        ) from error
     return fresh
+
+
+def _first_mismatch(error: RuntimeError) -> str:
+    """torch's first line about a weight, without the heading and the others."""
+    lines = str(error).strip().splitlines()
+    return lines[min(1, len(lines) - 1)].strip()
 
 
 def _from_hub(auto: Any, name: str, **options: Any) -> Any:
@@ -138,7 +149,13 @@ def _from_hub(auto: Any, name: str, **options: Any) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingFileError(
-            f'model.name: "{name}" cannot be loaded as a directory or hub name ({reason})'
+            f'"{name}" cannot be loaded as a directory or hub name ({reason})'
+        ) from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UserError(
+            f"model.config: the weights of {name} do not fit (transformers' report lists them)"
         ) from error
 
 

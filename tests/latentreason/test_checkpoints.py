@@ -260,6 +260,18 @@ def test_config_values_override_those_of_a_named_model(tmp_path, cot):
     assert quiet[0]["loss"] != dropped[0]["loss"]
     with pytest.raises(ValueError, match=r"model\.config\.residual"):
         run(tmp_path / "odd", *words, "model.config={residual: 0.5}")
+    with pytest.raises(
+        latentreason.UserError, match=r"model\.config: the weights of .*size mismatch"
+    ) as caught:
+        run(tmp_path / "wide", *words, "model.config={n_embd: 32}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_named_model_whose_weights_do_not_fit_its_config_is_refused(tmp_path, cot):
+    export_backbone(cot, tmp_path / "plain")
+    words = (f"model.name={tmp_path / 'plain'}", "model.config={n_embd: 32}")
+    with pytest.raises(latentreason.UserError, match=r"model\.config: the weights of .* not fit"):
+        run(tmp_path / "wide", *words)
 
 
 # --- adapters -------------------------------------------------------------------------------------
