@@ -26,9 +26,20 @@ def print_table(rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = 
 
 
 def evaluation_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """The table of one evaluation: main row, controls, sweep, shortcut baselines."""
+    """The table of one evaluation: main row, controls, sweep, shortcut baselines.
+
+    With several samples a column for the vote over all of them.
+    """
     rows = [summary, *summary["controls"], *summary["sweep"], *summary["baselines"]]
-    return [{column: row.get(column) for column in COLUMNS} for row in rows]
+    found = [{column: row.get(column) for column in COLUMNS} for row in rows]
+    for row in found[len(found) - len(summary["baselines"]) :]:
+        row["label"] = f"baseline={row['label']}"
+    if (k := summary.get("num_samples", 1)) > 1:
+        found = [
+            {**cells, f"vote_of_{k}": row.get("majority_at_k", {}).get(str(k))}
+            for cells, row in zip(found, rows, strict=True)
+        ]
+    return found
 
 
 def _text(value: Any) -> str:

@@ -73,6 +73,30 @@ def test_validate_names_the_recipes_that_are_well(capsys, tmp_path):
     assert (code, out) == (0, f"{file}: ok\ndemo/coconut: ok\n")
 
 
+def test_validate_takes_overrides(capsys):
+    code, out, _ = call(capsys, "validate", "demo/coconut", "demo/pause", "optim.lr=0.1")
+    assert (code, out) == (0, "demo/coconut: ok\ndemo/pause: ok\n")
+    code, _, err = call(capsys, "validate", "demo/coconut", "optim.lrr=0.1")
+    assert code != 0
+    assert "optim.lrr" in err
+
+
+def test_the_table_of_an_evaluation_shows_the_vote_and_names_baselines():
+    from latentreason_launch.tables import evaluation_rows
+
+    control = {"label": "thought_mode=zero", "majority_at_k": {"1": 0.2, "4": 0.3}}
+    summary = {
+        "label": "main", "num_samples": 4, "majority_at_k": {"1": 0.5, "4": 0.75}, "sweep": [],
+        "controls": [control], "baselines": [{"label": "majority", "accuracy": 0.25}],
+    }  # fmt: skip
+    rows = evaluation_rows(summary)
+    assert [row["label"] for row in rows] == ["main", "thought_mode=zero", "baseline=majority"]
+    assert [row["vote_of_4"] for row in rows] == [0.75, 0.3, None]
+    assert all(len(row) == len(rows[0]) for row in rows)
+    rows = evaluation_rows(summary | {"num_samples": 1})
+    assert "vote_of_1" not in rows[0]
+
+
 def test_train_then_generate(capsys, tmp_path):
     code, out, _ = call(capsys, "train", str(recipe_file(tmp_path)), "train.max_steps=2",
                         "optim.lr=0.02")  # fmt: skip
