@@ -170,6 +170,12 @@ def test_a_missing_vllm_is_named(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_a_latentreason_checkpoint_is_no_base_model(vllm, tmp_path):
+    (tmp_path / "config.json").write_text('{"format_version": 1}')
+    with pytest.raises(UserError, match="latentreason export"):
+        open_engine(str(tmp_path))
+
+
 # --- a server -------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from latentreason.backbones.load import is_latent_checkpoint
 from latentreason.errors import UserError
 from latentreason.generation import EmbeddedPrompt, Generation
 from latentreason_launch.serving.prompts import engine_prompts, request_seed, where
@@ -20,9 +21,15 @@ def open_engine(model: str, **options: Any) -> Any:
     """Open a `vllm.LLM` that takes vectors; `options` are its own.
 
     Raises:
-        UserError: vLLM is not installed.
+        UserError: vLLM is not installed; a latentreason checkpoint, which no engine knows.
     """
-    return _vllm().LLM(model=model, enable_prompt_embeds=True, **options)
+    vllm = _vllm()
+    if is_latent_checkpoint(model):
+        raise UserError(
+            f"{model} is a latentreason checkpoint, which vLLM does not know; give the base model, or "
+            "write this one's with `latentreason export`"
+        )
+    return vllm.LLM(model=model, enable_prompt_embeds=True, **options)
 
 
 def generate_offline(
