@@ -127,6 +127,7 @@ def _checkpoint(name: str, folder: Path) -> Path:
     from latentreason.backbones import build_backbone
     from latentreason.config import ModelConfig, SplitConfig, TokenizerConfig
     from latentreason.data import load_split
+    from latentreason.loading import pinned_base
     from latentreason.registry import METHODS, model_class, settings_class
 
     split = SplitConfig(generator="state_tracking", size=200, options={"num_maps": 3})
@@ -145,7 +146,15 @@ def _checkpoint(name: str, folder: Path) -> Path:
             parameter.data.mul_(6)
     settings = settings_class(name)(name=name, **METHODS[name].preset)
     settings.max_new_tokens = 6
+    base = None
+    if model_class(name).frozen:
+        # What a checkpoint only names has to lie somewhere; one model serves as both.
+        base = ModelConfig(name=str(folder.with_name(f"{name}-base")))
+        backbone.save_pretrained(base.name)
+        tokenizer.save_pretrained(base.name)
+        settings.assistant, settings.prompt.chat_template = base, False
     model = model_class(name).create(settings, backbone, tokenizer)
+    model.config.base_model = None if base is None else pinned_base(base, backbone)
     try:
         model.set_stage(3)
     except UserError:
