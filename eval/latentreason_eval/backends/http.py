@@ -58,22 +58,39 @@ class GarbageError(ValueError):
     """The endpoint answered with something that is not a completion."""
 
 
+def open_client(endpoint: Endpoint) -> Any:
+    """Return an httpx client with the endpoint's key, time limit and number of connections.
+
+    Raises:
+        UserError: httpx is not installed.
+    """
+    try:
+        import httpx
+    except ImportError as error:
+        raise UserError(
+            'httpx is needed to ask an endpoint: pip install "latentreason[eval]"'
+        ) from error
+    key = os.environ.get(endpoint.key_variable)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    limits = httpx.Limits(max_connections=endpoint.concurrency)
+    return httpx.Client(timeout=endpoint.timeout, headers=headers, limits=limits)
+
+
+def back_off(endpoint: Endpoint, attempt: int) -> None:
+    """Wait before a repeated attempt (from 1): twice as long each time.
+
+    Jitter keeps the requests of a burst from coming back as a burst.
+    """
+    time.sleep(endpoint.backoff * 2 ** (attempt - 1) * (0.5 + random.random()))
+
+
 class HttpBackend:
     """Asks an endpoint; every question ends as samples or as an error, none is lost."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise UserError(
-                'httpx is needed to score an endpoint: pip install "latentreason[eval]"'
-            ) from error
-        key = os.environ.get(endpoint.key_variable)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        limits = httpx.Limits(max_connections=endpoint.concurrency)
         self.endpoint = endpoint
         self.parallel = endpoint.concurrency
-        self._client = httpx.Client(timeout=endpoint.timeout, headers=headers, limits=limits)
+        self._client = open_client(endpoint)
         self._model = endpoint.model or self._first_model()
 
     def describe(self) -> dict[str, Any]:
@@ -102,9 +119,7 @@ class HttpBackend:
         error = ""
         for attempt in range(self.endpoint.retries + 1):
             if attempt:
-                # Jitter keeps the requests of a burst from coming back as a burst.
-                wait = self.endpoint.backoff * 2 ** (attempt - 1)
-                time.sleep(wait * (0.5 + random.random()))
+                back_off(self.endpoint, attempt)
             try:
                 return self._once(question, sampling, begin)
             except GarbageError as problem:

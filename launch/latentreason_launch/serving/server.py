@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,7 +11,7 @@ from torch import Tensor
 
 from latentreason.errors import UserError
 from latentreason.generation import EmbeddedPrompt, Generation
-from latentreason_eval.backends.http import RETRIED, Endpoint
+from latentreason_eval.backends.http import RETRIED, Endpoint, back_off, open_client
 from latentreason_launch.serving.prompts import (
     cache_salt,
     check_prompt,
@@ -217,17 +214,8 @@ def _ask_all(
 
     A request's body is made when it is sent: one may take megabytes.
     """
-    try:
-        import httpx
-    except ImportError as error:
-        raise UserError(
-            'httpx is needed to ask a server: pip install "latentreason[eval]"'
-        ) from error
-    key = os.environ.get(endpoint.key_variable)
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    limits = httpx.Limits(max_connections=endpoint.concurrency)
     with (
-        httpx.Client(timeout=endpoint.timeout, headers=headers, limits=limits) as client,
+        open_client(endpoint) as client,
         ThreadPoolExecutor(endpoint.concurrency) as pool,
     ):
         waiting = [
@@ -251,8 +239,7 @@ def _ask(
     sent = {"model": endpoint.model, **body()}
     for attempt in range(endpoint.retries + 1):
         if attempt:
-            # Jitter keeps the requests of a burst from coming back as a burst.
-            time.sleep(endpoint.backoff * 2 ** (attempt - 1) * (0.5 + random.random()))
+            back_off(endpoint, attempt)
         try:
             response = client.post(address, json=sent)
         except httpx.HTTPError as error:
