@@ -44,7 +44,8 @@ class ModelConfig:
             taken, its vocabulary with it). None builds one from `config`.
         revision: hub revision of `name`.
         config: keyword arguments of the Hugging Face config, with `model_type`; with `name`, these
-            override single values of the loaded config (dropout, say).
+            override single values of the loaded config (dropout, say). Where
+            `tie_word_embeddings: true` makes one table of two, it is that of the inputs.
         dtype: "float32", "bfloat16" or "float16": how the weights are held.
         attn_implementation: "sdpa", "eager", "flash_attention_2" or "latentreason".
         tokenizer: see `TokenizerConfig`.

@@ -86,6 +86,9 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
         dtype=DTYPES[config.dtype],
         attn_implementation=config.attn_implementation,
     )
+    if config.config.get("tie_word_embeddings"):
+        # transformers 5 leaves two tables that differ as they are, whatever the config says.
+        model.get_output_embeddings().weight = model.get_input_embeddings().weight
     return model, load_tokenizer(config.tokenizer.name or config.name, config.revision)
 
 
@@ -134,6 +137,10 @@ def _rebuilt(model: Any, config: ModelConfig) -> Any:
         raise UserError(
             f"model.config: the weights of {config.name} do not fit ({_first_mismatch(error)})"
         ) from error
+    if settings.tie_word_embeddings:
+        # Both tables went into the one; the outputs' came last.
+        with torch.no_grad():
+            fresh.get_input_embeddings().weight.copy_(model.get_input_embeddings().weight)
     return fresh
 
 

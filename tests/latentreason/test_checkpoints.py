@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from tiny import FAMILIES, build, example, examples
 
 import latentreason
+from latentreason.backbones.load import load_backbone
+from latentreason.config import ModelConfig
 from latentreason.export import export_backbone
 from latentreason.loading import load
 
@@ -265,6 +267,18 @@ def test_config_values_override_those_of_a_named_model(tmp_path, cot):
     ) as caught:
         run(tmp_path / "wide", *words, "model.config={n_embd: 32}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tying_the_two_tables_of_a_named_model_keeps_that_of_the_inputs(tmp_path, family):
+    inputs = saved(tmp_path / "ours", family, tie=False).get_input_embeddings().weight
+    export_backbone(tmp_path / "ours", tmp_path / "plain")
+    for folder in ("ours", "plain"):
+        config = ModelConfig(name=str(tmp_path / folder), config={"tie_word_embeddings": True})
+        tied, _ = load_backbone(config)
+        assert torch.equal(tied.get_input_embeddings().weight, inputs)
+        assert tied.get_output_embeddings().weight is tied.get_input_embeddings().weight
+        assert tied.config.tie_word_embeddings
 
 
 def test_a_named_model_whose_weights_do_not_fit_its_config_is_refused(tmp_path, cot):
