@@ -228,3 +228,40 @@ def test_a_vote_is_counted_by_the_rule_of_its_run(fake_model, sums_file, tmp_pat
     rescore(plain, out=legacy, extractor="softcot_v1")
     majority = compare(plain, legacy)["majority"]
     assert (majority["first"], majority["second"]) == (1.0, 0.0)
+
+
+def trained(folder: Path, accuracies: dict[int, float]) -> Path:
+    """A run folder as `train` leaves it: losses, accuracies, and a step repeated by a resume."""
+    folder.mkdir()
+    lines: list[dict[str, Any]] = [{"step": 1, "epoch": 0, "stage": 0, "loss": 3.0}]
+    lines.append({"step": min(accuracies), "stage": 0, "valid_accuracy": 0.99})
+    lines += [
+        {"step": step, "stage": step // 20, "valid_accuracy": accuracy}
+        for step, accuracy in accuracies.items()
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_training_curves(runs, tmp_path):
+    folders = [
+        trained(tmp_path / "long", {10: 0.25, 20: 0.75, 30: 0.5}),
+        trained(tmp_path / "short", {10: 0.125}),
+    ]
+    found = report(runs, out=tmp_path / "report", training=folders)
+    text = Path(found["markdown"]).read_text()
+    assert "| long | 30 | 75.0 | 20 | 50.0 |" in text
+    assert "| short | 10 | 12.5 | 10 | 12.5 |" in text
+    assert "(training.png)" in text
+    assert (tmp_path / "report" / "training.svg").is_file()
+    assert found["plots"][-1].endswith("training.png")
+    assert "Accuracy on the validation split while training" in Path(found["html"]).read_text()
+    assert "## Training" not in Path(report(runs, out=tmp_path / "bare")["markdown"]).read_text()
+
+
+def test_what_is_no_training_is_refused(runs, tmp_path):
+    with pytest.raises(UserError, match=r"holds no metrics\.jsonl"):
+        report(runs, out=tmp_path / "report", training=[tmp_path])
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 3.0}\n')
+    with pytest.raises(UserError, match="holds no valid_accuracy"):
+        report(runs, out=tmp_path / "report", training=[tmp_path])

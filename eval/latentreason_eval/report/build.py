@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latentreason_eval.report.html import page
-from latentreason_eval.report.plots import draw_plots
+from latentreason_eval.report.html import Section, page
+from latentreason_eval.report.plots import draw_plots, draw_training
 from latentreason_eval.report.table import (
     Table,
     baseline_table,
@@ -18,6 +18,7 @@ from latentreason_eval.report.table import (
     samples_table,
     seeds_table,
 )
+from latentreason_eval.report.training import read_curve, training_table
 from latentreason_eval.runs import Run, load_runs
 from latentreason_eval.store import write_json
 
@@ -30,6 +31,7 @@ def report(
     out: str | Path,
     questions: bool = False,
     title: str = "Evaluation",
+    training: Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Write a report on one or more runs.
 
@@ -39,33 +41,39 @@ def report(
         questions: put questions, golds and outputs into the sample browser. Off, the report carries
             ids, verdicts and figures only, as whatever is committed has to.
         title: the heading.
+        training: run folders that `train` wrote, whose accuracy on the validation split is drawn
+            against optimizer steps.
 
     Returns:
         {"markdown": path, "html": path, "plots": [paths]}.
 
     Raises:
-        MissingFileError: a folder is not a finished evaluation.
+        MissingFileError: a folder is not a finished evaluation, or not a training with accuracies.
     """
     loaded = load_runs(runs)
+    curves = [read_curve(folder) for folder in training]
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = []
-    plots: list[str] = []
+    sections: list[Section] = []
+    commands: list[list[str]] = []
     for task in dict.fromkeys(run.task for run in loaded):
         group = [run for run in loaded if run.task == task]
         stem = re.sub(r"\W+", "_", task).strip("_")
-        drawn = draw_plots(group, folder, stem)
-        plots += [str(folder / f"{name}.png") for name, _ in drawn]
-        sections.append((task, group, drawn))
-    text = _markdown(title, sections)
+        sections.append((task, _tables(group), draw_plots(group, folder, stem)))
+        commands.append([str(run.summary.get("command")) for run in group])
+    if curves:
+        tables = [("Validation split", "", training_table(curves))]
+        sections.append(("Training", tables, draw_training(curves, folder)))
+        commands.append([])
+    text = _markdown(title, sections, commands)
     (folder / "report.md").write_text(text, encoding="utf-8")
-    html = page(title, [(t, _tables(g), d) for t, g, d in sections], folder, loaded, questions)
+    html = page(title, sections, folder, loaded, questions)
     (folder / "report.html").write_text(html, encoding="utf-8")
     write_json(folder / "results.json", [{"run": r.label, **_public(r.summary)} for r in loaded])
     return {
         "markdown": str(folder / "report.md"),
         "html": str(folder / "report.html"),
-        "plots": plots,
+        "plots": [str(folder / f"{name}.png") for _, _, drawn in sections for name, _ in drawn],
     }
 
 
@@ -98,20 +106,18 @@ def _how(run: Run) -> str:
     )
 
 
-def _markdown(
-    title: str, sections: Sequence[tuple[str, Sequence[Run], Sequence[tuple[str, str]]]]
-) -> str:
+def _markdown(title: str, sections: Sequence[Section], commands: Sequence[Sequence[str]]) -> str:
     lines = [f"# {title}", ""]
-    for task, runs, drawn in sections:
+    for (task, tables, drawn), given in zip(sections, commands, strict=True):
         lines += [f"## {task}", ""]
-        for heading, remark, (head, rows) in _tables(runs):
+        for heading, remark, (head, rows) in tables:
             lines += [f"### {heading}", ""]
             lines += [remark, ""] if remark else []
             lines += [markdown_table(head, rows), ""]
         for name, caption in drawn:
             lines += [f"![{caption}]({name}.png)", ""]
-        commands = dict.fromkeys(str(run.summary.get("command")) for run in runs)
-        lines += ["Commands:", "", *(f"    {command}" for command in commands), ""]
+        if given:
+            lines += ["Commands:", "", *(f"    {command}" for command in dict.fromkeys(given)), ""]
     return "\n".join(lines)
 
 

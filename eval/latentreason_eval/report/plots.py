@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latentreason.errors import UserError
+from latentreason_eval.report.training import Curve
 from latentreason_eval.runs import Run
 
 if TYPE_CHECKING:
@@ -29,14 +30,6 @@ def draw_plots(runs: Sequence[Run], folder: Path, stem: str) -> list[tuple[str, 
     Returns:
         (file name without suffix, what it shows) of each plot.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise UserError(
-            'matplotlib is needed for plots: pip install "latentreason[eval]"'
-        ) from error
-
-    matplotlib.use("Agg")
     drawn = []
     for name, title, draw, wanted in (
         ("frontier", "Accuracy against tokens written and thought", _frontier, True),
@@ -54,7 +47,21 @@ def draw_plots(runs: Sequence[Run], folder: Path, stem: str) -> list[tuple[str, 
     return drawn
 
 
+def draw_training(curves: Sequence[Curve], folder: Path) -> list[tuple[str, str]]:
+    """Draw accuracy on the validation split against optimizer steps; returns as `draw_plots`."""
+    _save(folder / "training", lambda axes: _training(axes, curves))
+    return [("training", "Accuracy on the validation split while training")]
+
+
 def _save(path: Path, draw: Any) -> None:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UserError(
+            'matplotlib is needed for plots: pip install "latentreason[eval]"'
+        ) from error
+
+    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     style: Any = {"svg.hashsalt": "latentreason", "font.size": 10, "svg.fonttype": "path"}
@@ -162,6 +169,27 @@ def _controls(axes: Axes, runs: Sequence[Run]) -> None:
     _finish(axes, shown)
 
 
+def _training(axes: Axes, curves: Sequence[Curve]) -> None:
+    for number, curve in enumerate(curves):
+        axes.plot(
+            curve.steps,
+            [100 * accuracy for accuracy in curve.accuracies],
+            marker=MARKERS[number % len(MARKERS)],
+            color=COLOURS[number % len(COLOURS)],
+            markersize=4,
+            label=curve.label,
+        )
+    # Where the longest curriculum changes its stage.
+    longest = max(curves, key=lambda curve: len(set(curve.stages)))
+    pairs = zip(longest.stages, longest.stages[1:], longest.steps, strict=False)
+    for before, after, step in pairs:
+        if after != before:
+            axes.axvline(step, linestyle=":", color="0.6", linewidth=1)
+    axes.set_xlabel("optimizer steps (dotted: a stage ends)")
+    axes.set_xlim(left=0)
+    _accuracy_axis(axes, "validation split")
+
+
 def _bars(rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
     low = [max(0.0, 100 * (row["accuracy"] - row["ci_low"])) for row in rows]
     high = [max(0.0, 100 * (row["ci_high"] - row["accuracy"])) for row in rows]
@@ -176,8 +204,12 @@ def _baseline_lines(axes: Axes, run: Run) -> None:
 
 
 def _finish(axes: Axes, runs: Sequence[Run]) -> None:
+    _accuracy_axis(axes, f"{runs[0].task}, n = {runs[0].summary['n']}")
+
+
+def _accuracy_axis(axes: Axes, title: str) -> None:
     axes.set_ylabel("accuracy, %")
     axes.set_ylim(0, 103)
-    axes.set_title(f"{runs[0].task}, n = {runs[0].summary['n']}", loc="left", fontsize=11)
+    axes.set_title(title, loc="left", fontsize=11)
     # Beside the axes: points and bars stay free whatever the data are.
     axes.figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
