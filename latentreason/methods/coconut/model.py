@@ -175,7 +175,7 @@ class Model(LatentModel):
         states = [hidden]
         for k in range(n):
             past.append(segment)
-            slot = self._slot(embeds[:, start + k], hidden[:, -1], k < counts, n - k)
+            slot = self._slot(embeds[:, start + k], hidden[:, -1], counts - k)
             columns = slot[:, None]
             if k == n - 1:
                 columns = torch.cat([columns, embeds[:, start + n :]], 1)
@@ -184,15 +184,16 @@ class Model(LatentModel):
         states.append(self._surplus(batch, embeds, batch["num_passes"] - n))
         return torch.cat(states, 1)
 
-    def _slot(self, token: Tensor, state: Tensor, is_thought: Tensor, remaining: int) -> Tensor:
-        """Input of one column (B, H): the thought where the row thinks, else its token."""
+    def _slot(self, token: Tensor, state: Tensor, left: Tensor) -> Tensor:
+        """Input of one column (B, H): the thought where the row has thoughts left (B,), else its token."""
         if self.config.thought_source == "learned":
             return token
         truncate = self.config.truncate
-        # Counted from the last thought: `truncate` links are kept, one is cut, and so on.
-        if truncate is not None and remaining % (truncate + 1) == 0:
-            state = state.detach()
-        return torch.where(is_thought[:, None], self.as_thought(state).to(token.dtype), token)
+        if truncate is not None:
+            # Counted from each row's last thought: `truncate` links are kept, one is cut, and so on.
+            cut = left % (truncate + 1) == 0
+            state = torch.where(cut[:, None], state.detach(), state)
+        return torch.where(left[:, None] > 0, self.as_thought(state).to(token.dtype), token)
 
     def as_thought(self, state: Tensor) -> Tensor:
         """What a hidden state (B, H) becomes when it is fed back."""

@@ -45,14 +45,47 @@ def test_every_shorter_window_cuts_something_else():
             assert (left - right).abs().max() > 1e-7
 
 
-@pytest.mark.parametrize(("window", "cut"), [(0, [0, 1, 2, 3, 4]), (1, [1, 3]), (2, [2]), (4, [0])])
-def test_links_are_cut_counting_from_the_last_thought(window, cut):
+@pytest.mark.parametrize(
+    ("window", "cut"),
+    [
+        (0, [[0, 1, 2, 3, 4], [0, 1]]),
+        (1, [[1, 3], [0]]),
+        (2, [[2], []]),
+        (4, [[0], []]),
+    ],
+)
+def test_links_are_cut_counting_from_each_rows_last_thought(window, cut):
+    counts = (5, 2)
     model = build("llama", max_stage=5, truncate=window).eval()
-    seen = []
-    keep = model.as_thought
-    model.as_thought = lambda state: seen.append(not state.requires_grad) or keep(state)
-    loss_of(model, batch_of(model, [example(4, 5)], [5]))
-    assert [place for place, detached in enumerate(seen) if detached] == cut
+    cuts = [[] for _ in counts]
+    keep = model._slot
+
+    def spy(token, state, left):
+        slot = keep(token, state, left)
+        (reached,) = torch.autograd.grad(slot.sum(), state, retain_graph=True)
+        number = max(counts) - int(left.max())
+        for row, count in enumerate(counts):
+            if number < count and not reached[row].any():
+                cuts[row].append(number)
+        return slot
+
+    model._slot = spy
+    loss_of(model, batch_of(model, [example(4, 5), example(4, 2)], list(counts)))
+    assert cuts == cut
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("window", [0, 1, 2, 3])
+def test_a_window_cuts_a_row_alike_alone_and_in_a_batch(family, window):
+    model = build_exact(family, max_stage=6, truncate=window)
+    together = loss_and_gradients(model)
+    model.zero_grad()
+    alone = {}
+    for item, stage in zip(ITEMS, STAGES, strict=True):
+        for name, value in loss_and_gradients(model, [item], [stage]).items():
+            alone[name] = alone.get(name, 0) + value
+        model.zero_grad()
+    assert_close(together, alone, EXACT)
 
 
 # --- projections ----------------------------------------------------------------------------------
