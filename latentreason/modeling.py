@@ -255,6 +255,11 @@ class LatentModel(PreTrainedModel):
     def statistics(self, examples: Sequence[Example]) -> None:
         """Called by the trainer before a checkpoint: measure what the controls need."""
 
+    def lacks_statistics(self) -> bool:
+        """Whether the mean thoughts are still to be measured, as in a converted checkpoint."""
+        mean = getattr(self, "thought_mean", None)
+        return mean is not None and mean.numel() > 0 and not bool(mean.any())
+
     def _generate(
         self,
         prompts: Sequence[Any],
@@ -468,7 +473,9 @@ class LatentModel(PreTrainedModel):
         if model.language_model.config._attn_implementation != config._attn_implementation:
             model.set_attn_implementation(config._attn_implementation)
         if config.adapter:
-            model.language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
+            # As in training: the rows of a padded vocabulary stay.
+            if config.vocabulary > model.get_input_embeddings().weight.shape[0]:
+                model.language_model.resize_token_embeddings(config.vocabulary, mean_resizing=False)
             model.language_model = peft.PeftModel.from_pretrained(
                 model.language_model, folder / ADAPTER_FOLDER
             )

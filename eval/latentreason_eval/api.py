@@ -118,7 +118,8 @@ def evaluate(
         limit: score only the first so many questions.
         thought_mode, num_thoughts, num_steps, num_samples, max_new_tokens, temperature, top_p,
             seed: arguments of `generate`; see `latentreason_eval.sample.Sampling`.
-        controls: score the model's other thought modes as well.
+        controls: score the model's other thought modes as well. A converted checkpoint has no mean
+            thoughts; they are then measured on the split, and the result says so in `thought_mean`.
         sweep: "thoughts=0..8" or "steps=5,10,30": accuracy against compute.
         extractor: name of an answer rule that replaces the benchmark's own.
         device, dtype: where and how the weights are held.
@@ -170,11 +171,12 @@ def evaluate(
         backend = _http_backend(checkpoint, endpoint or {})
     else:
         backend = _model_backend(checkpoint, batch_size, device, dtype, model)
-        check_thought_mode(thought_mode, backend.model)
+        model = backend.model
+        check_thought_mode(thought_mode, model)
         wanted = [value for value in (num_thoughts, *sweeps.get("thoughts", [])) if value]
         steps = [value for value in (num_steps, *sweeps.get("steps", [])) if value]
-        check_compute(backend.model, wanted, steps)
-        modes = [mode for mode in CONTROLS if controls and mode in backend.model.thought_modes]
+        check_compute(model, wanted, steps)
+        modes = [mode for mode in CONTROLS if controls and mode in model.thought_modes]
     evaluation = Evaluation(
         backend,
         chosen,
@@ -186,8 +188,13 @@ def evaluate(
         # An endpoint's requests are timed one by one as it is.
         measure_latency=measure_latency and not is_address,
     )
+    # Only now: the evaluation has noted which weights it scores.
+    notes: dict[str, Any] = {}
+    if "mean" in (thought_mode, *modes) and model.lacks_statistics():
+        model.statistics(loaded.examples)
+        notes["thought_mean"] = "of questions of this split: the checkpoint holds none"
     rows = [evaluation.condition(item) for item in conditions(sampling, modes, sweeps)]
-    summary = rows[0] | {
+    summary = rows[0] | notes | {
         "controls": [row for row in rows if row["kind"] == "control"],
         "sweep": [row for row in rows if row["kind"] == "sweep"],
         "baselines": evaluation.baselines(),

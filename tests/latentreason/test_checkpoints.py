@@ -324,6 +324,26 @@ def test_adapter_checkpoints_hold_adapters_and_new_rows_only(adapted):
     assert sum(value.numel() for value in tensors.values()) < whole / 2
 
 
+def test_adapters_on_a_padded_vocabulary_keep_its_rows(tmp_path):
+    """Qwen2.5 has more embedding rows than its tokenizer has entries."""
+    from transformers import AutoModelForCausalLM
+
+    untied = "model.config.tie_word_embeddings=false"
+    first = run(tmp_path / "base", "train.max_steps=1", untied, method="cot", family="llama")
+    export_backbone(first, tmp_path / "plain")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "plain")
+    rows = plain.get_input_embeddings().weight.shape[0] + 20
+    plain.resize_token_embeddings(rows)
+    plain.save_pretrained(tmp_path / "plain")
+    folder = run(tmp_path / "lora", f"model.name={tmp_path / 'plain'}", *LORA,
+                 "model.lora.targets=[q_proj, v_proj]", "train.max_steps=2", family="llama")  # fmt: skip
+    model = load(folder)
+    assert len(model.tokenizer) < rows
+    for table in (model.get_input_embeddings(), model.get_output_embeddings()):
+        assert table.weight.shape[0] == rows
+    assert model.config.text_config.vocab_size == rows
+
+
 def test_adapters_train_the_new_rows_and_leave_the_base_alone(adapted):
     base, folder = adapted
     from transformers import AutoModelForCausalLM

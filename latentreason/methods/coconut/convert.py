@@ -70,7 +70,10 @@ def _from_state_dict(source: Path, base: str) -> tuple[Any, Any]:
     )
     config.vocab_size = rows
     _append_tokens(tokenizer, rows, source)
-    language_model = AutoModelForCausalLM.from_config(config)
+    # In their own precision: the base's config may name a lower one.
+    dtype = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
+    language_model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+    _fill_tied(language_model, state)
     expected = language_model.state_dict()
     odd = sorted(
         name
@@ -136,6 +139,15 @@ def _append_tokens(tokenizer: Any, rows: int, source: Path) -> None:
             "more rows than entries"
         )
     tokenizer.add_tokens(list(RELEASED_ORDER))
+
+
+def _fill_tied(language_model: Any, state: dict[str, Tensor]) -> None:
+    """Add the second name of a tensor that was saved once, such as a tied head."""
+    own = language_model.state_dict(keep_vars=True)
+    held = {id(own[name]): tensor for name, tensor in state.items() if name in own}
+    for name, parameter in own.items():
+        if name not in state and id(parameter) in held:
+            state[name] = held[id(parameter)]
 
 
 def _check_tied(language_model: Any, state: dict[str, Tensor], source: Path) -> None:

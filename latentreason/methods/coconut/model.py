@@ -87,18 +87,16 @@ class Model(LatentModel):
     ) -> Model:
         """Read the released code's state dict, or a causal LM that has its three tokens.
 
-        `max_stage` follows from the number of thoughts, unless the settings say something that gives
-        the same number.
+        Where the settings do not say how many thoughts a step has and how many stages there are, the
+        smallest numbers are taken that give `num_thoughts` at `stage`.
         """
-        per_step = settings.thoughts_per_step
-        if settings.max_stage == type(settings)().max_stage and per_step:
-            settings = dataclasses.replace(settings, max_stage=num_thoughts // per_step)
+        settings = _fit_curriculum(settings, stage, num_thoughts)
         model = cls.create(settings, *read_foreign(source, base))
         model.set_stage(stage)
         if model.config.num_thoughts != num_thoughts:
             raise UserError(
                 f"num_thoughts: {num_thoughts} does not go with stage {stage}, which has "
-                f"{model.config.num_thoughts} at thoughts_per_step={per_step} and "
+                f"{model.config.num_thoughts} at thoughts_per_step={settings.thoughts_per_step} and "
                 f"max_stage={settings.max_stage}"
             )
         if base is not None:
@@ -245,7 +243,7 @@ class Model(LatentModel):
         if options.thought_mode != "mean":
             return
         wanted = options.num_thoughts
-        if len(self.thought_mean) and not self.thought_mean.any():
+        if self.lacks_statistics():
             raise UserError(
                 'thought_mode: "mean" needs the mean thoughts, which this checkpoint has not '
                 "measured (training does; model.statistics(examples) does)"
@@ -255,3 +253,22 @@ class Model(LatentModel):
                 f"num_thoughts: the checkpoint knows the mean of {len(self.thought_mean)} thoughts, "
                 f"not of {wanted}"
             )
+
+
+def _fit_curriculum(settings: Settings, stage: int, num_thoughts: int) -> Settings:
+    """Settings whose curriculum has `num_thoughts` at `stage`, in what they leave at its default."""
+    default = type(settings)()
+    per_step = settings.thoughts_per_step
+    if per_step == default.thoughts_per_step:
+        # A step has as many thoughts as let the stages passed hold them all.
+        fitting = (
+            c
+            for c in range(1, num_thoughts + 1)
+            if num_thoughts % c == 0 and num_thoughts // c <= stage
+        )
+        per_step = next(fitting, per_step)
+    if settings.max_stage != default.max_stage or not per_step:
+        return dataclasses.replace(settings, thoughts_per_step=per_step)
+    return dataclasses.replace(
+        settings, thoughts_per_step=per_step, max_stage=num_thoughts // per_step
+    )

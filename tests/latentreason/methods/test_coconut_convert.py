@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
+
 import pytest
 import torch
+from latentreason_eval.api import evaluate
 from runs import latentreason as command
 from slow_coconut import answer
 from tiny import WORDS, backbone_config, exact, example
@@ -113,6 +117,61 @@ def test_the_mean_of_thoughts_has_to_be_measured_first(tmp_path):
         loaded.generate(["w1 w2"], thought_mode="mean")
     loaded.statistics([example(3, 0, n) for n in range(4)])
     assert loaded.generate(["w1 w2"], thought_mode="mean")
+
+
+def test_the_controls_of_a_converted_checkpoint_are_scored(tmp_path):
+    base, model, _ = foreign(tmp_path)
+    torch.save(wrapped(model), tmp_path / "checkpoint_40")
+    convert(tmp_path / "checkpoint_40", tmp_path / "out", base=str(base), **OPTIONS)
+    data = tmp_path / "questions.jsonl"
+    rows = [{"question": f"w{n} w2", "answer": "w3 #### 3"} for n in range(5)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ask = functools.partial(
+        evaluate, str(tmp_path / "out"), "gsm8k", data=str(data), controls=True,
+        out=tmp_path / "scores", show_progress=False, measure_latency=False,
+    )  # fmt: skip
+    scored = ask()
+    assert [row["thought_mode"] for row in scored["controls"]] == [
+        "none", "zero", "mean", "noise", "shuffle", "pause",
+    ]  # fmt: skip
+    assert "this split" in scored["thought_mean"]
+    assert ask()["controls"] == scored["controls"], "a second time all of it is there"
+
+
+def test_the_precision_of_the_weights_wins_over_the_bases(tmp_path):
+    base, model, tokenizer = foreign(tmp_path)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    torch.save(wrapped(model), tmp_path / "checkpoint_40")
+    convert(tmp_path / "checkpoint_40", tmp_path / "out", base=str(base), **OPTIONS)
+    assert_same_answers(tmp_path / "out", model, tokenizer)
+
+
+def test_a_tied_head_may_be_saved_once(tmp_path):
+    base, model, tokenizer = foreign(tmp_path)
+    state = wrapped(model)
+    del state["base_causallm.lm_head.weight"]
+    torch.save(state, tmp_path / "checkpoint_40")
+    convert(tmp_path / "checkpoint_40", tmp_path / "out", base=str(base), **OPTIONS)
+    assert_same_answers(tmp_path / "out", model, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("stage", "num_thoughts", "per_step", "max_stage"),
+    [(3, 6, 2, 3), (4, 6, 2, 3), (6, 6, 1, 6), (7, 6, 1, 6), (1, 3, 3, 1), (0, 0, 1, 0)],
+)
+def test_the_curriculum_follows_from_stage_and_thoughts(
+    tmp_path, stage, num_thoughts, per_step, max_stage
+):
+    base, model, _ = foreign(tmp_path)
+    torch.save(wrapped(model), tmp_path / "checkpoint_40")
+    convert(
+        tmp_path / "checkpoint_40", tmp_path / "out", base=str(base), method="coconut",
+        stage=stage, num_thoughts=num_thoughts,
+    )  # fmt: skip
+    config = latentreason.load(tmp_path / "out").config
+    assert (config.stage, config.num_thoughts) == (stage, num_thoughts)
+    assert (config.thoughts_per_step, config.max_stage) == (per_step, max_stage)
 
 
 def refused(tmp_path, message, source="checkpoint_40", state=None, **changes):
