@@ -153,7 +153,7 @@ class TrainConfig:
         deepspeed: a DeepSpeed JSON file, or "zero1" or "zero2"; None takes "zero2".
         num_workers: processes that lay out batches; 0 does it in the main process.
         log_every: optimizer steps between lines of metrics.jsonl.
-        save_every: optimizer steps between checkpoints; None saves at the end of each phase.
+        save_every: optimizer steps between checkpoints, or "epoch"; None saves at the end of each phase.
         keep_last: checkpoints kept besides the best.
         max_steps: stop after so many optimizer steps in all (for tests and trials).
         ema: decay of an exponential moving average of the weights, which is then what is validated
@@ -173,7 +173,7 @@ class TrainConfig:
     deepspeed: str | None = None
     num_workers: int = 0
     log_every: int = 10
-    save_every: int | None = None
+    save_every: int | str | None = None
     keep_last: int = 1
     max_steps: int | None = None
     ema: float | None = None
@@ -186,14 +186,15 @@ class EvalConfig:
     """Validation during training, by generation on the `valid` split.
 
     Attributes:
-        every: optimizer steps between validations; None validates at the end of each phase.
+        every: optimizer steps between validations, or "epoch"; None validates at the end of each
+            phase.
         limit: questions used; None uses all.
         batch_size: questions per generate call.
         max_new_tokens: most visible tokens per answer; None takes the method's.
         match: how an answer is compared with the gold one: the name of an answer rule.
     """
 
-    every: int | None = None
+    every: int | str | None = None
     limit: int | None = 500
     batch_size: int = 64
     max_new_tokens: int | None = None

@@ -29,11 +29,9 @@ LEAST = {
     "train.micro_batch_size": 1,
     "train.num_workers": 0,
     "train.log_every": 1,
-    "train.save_every": 1,
     "train.keep_last": 1,
     "train.max_steps": 1,
     "train.length_window": 1,
-    "eval.every": 1,
     "eval.limit": 1,
     "eval.batch_size": 1,
     "eval.max_new_tokens": 1,
@@ -175,6 +173,11 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
             _check_model(value, f"{source}: method.{field.name}")
     for key, least in LEAST.items():
         _check_least(f"{source}: {key}", operator.attrgetter(key)(recipe), least)
+    for key, every in (("train.save_every", train.save_every), ("eval.every", recipe.eval.every)):
+        if isinstance(every, str):
+            check_choice(f"{source}: {key}", every, ("epoch",))
+        else:
+            _check_least(f"{source}: {key}", every, 1)
     if optim.clip is not None and optim.clip <= 0:
         raise UserError(f"{source}: optim.clip: {optim.clip} is too small; null does not clip")
     if not train.phases:

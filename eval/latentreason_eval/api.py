@@ -194,11 +194,15 @@ def evaluate(
         model.statistics(loaded.examples)
         notes["thought_mean"] = "of questions of this split: the checkpoint holds none"
     rows = [evaluation.condition(item) for item in conditions(sampling, modes, sweeps)]
-    summary = rows[0] | notes | {
-        "controls": [row for row in rows if row["kind"] == "control"],
-        "sweep": [row for row in rows if row["kind"] == "sweep"],
-        "baselines": evaluation.baselines(),
-    }
+    summary = (
+        rows[0]
+        | notes
+        | {
+            "controls": [row for row in rows if row["kind"] == "control"],
+            "sweep": [row for row in rows if row["kind"] == "sweep"],
+            "baselines": evaluation.baselines(),
+        }
+    )
     evaluation.finish(summary)
     return summary
 

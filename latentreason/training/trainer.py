@@ -227,11 +227,14 @@ class Trainer:
 
     def _at_boundary(self, phase: PhaseConfig) -> None:
         """Between two steps: validate and save where it is time."""
-        step = self.state.step
-        validate, save = self.recipe.eval.every, self.recipe.train.save_every
-        better = self._validate(phase) if validate and step % validate == 0 else False
-        if better or (save and step % save == 0):
+        better = self._is_time(self.recipe.eval.every) and self._validate(phase)
+        if better or self._is_time(self.recipe.train.save_every):
             self._save()
+
+    def _is_time(self, every: int | str | None) -> bool:
+        if every == "epoch":
+            return self.state.epoch_step == 0
+        return bool(every) and self.state.step % int(every) == 0
 
     # --- validation and checkpoints -----------------------------------------------------------
 

@@ -7,7 +7,6 @@ import json
 
 import pytest
 import torch
-from latentreason_eval.api import evaluate
 from runs import latentreason as command
 from slow_coconut import answer
 from tiny import WORDS, backbone_config, exact, example
@@ -16,6 +15,7 @@ import latentreason
 from latentreason.backbones import build_backbone
 from latentreason.config import ModelConfig, TokenizerConfig
 from latentreason.convert import convert
+from latentreason_eval.api import evaluate
 
 # The released code appends them in this order; ours is another.
 RELEASED = ["<|start-latent|>", "<|end-latent|>", "<|latent|>"]

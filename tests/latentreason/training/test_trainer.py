@@ -172,6 +172,16 @@ def test_best_is_chosen_within_the_final_stage(tmp_path):
     assert kept(folder) == [12, 15]
 
 
+def test_an_epoch_is_a_time_to_validate_and_to_save(tmp_path):
+    words = ("eval.every=epoch", "train.save_every=epoch", "train.keep_last=3")
+    phases = "train.phases=[{stage: 0, steps: 3}, {stage: 2, epochs: 3}]"
+    folder = run(tmp_path, *words, phases, validate=Script(0.75, 0.25, 0.5, 0.125))
+    figures = {r["step"]: r["valid_accuracy"] for r in metrics(folder) if "valid_accuracy" in r}
+    assert figures == {3: 0.75, 8: 0.25, 13: 0.5, 18: 0.125}
+    assert (folder / "best").resolve().name == "step-00000013"
+    assert kept(folder) == [8, 13, 18]
+
+
 def test_best_survives_resume_and_later_saves(tmp_path):
     words = ("eval.every=3", "train.save_every=1", "train.keep_last=2")
     run(tmp_path, *words, "train.max_steps=13", validate=Script(0.9, 0.9, 0.9, 0.9, 0.8, 0.5))
