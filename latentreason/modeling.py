@@ -386,7 +386,13 @@ class LatentModel(PreTrainedModel):
     # --- checkpoints --------------------------------------------------------------------------
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Write config, weights and tokenizer; of a backbone with adapters, the adapters only."""
+        """Write config, weights and tokenizer; of a backbone with adapters, the adapters only.
+
+        Raises:
+            UserError: `push_to_hub`, which transformers does before tokenizer and card are written.
+        """
+        if kwargs.pop("push_to_hub", False):
+            raise UserError("push_to_hub: call the model's own push_to_hub(repo_id) instead")
         folder = Path(save_directory)
         adapted = hasattr(self.language_model, "peft_config")
         self.config.adapter = adapted

@@ -6,7 +6,7 @@ from latentreason.data.readers.base import Reader
 from latentreason_eval.readers.arithmetic import INPUT_TARGET, SVAMP
 from latentreason_eval.readers.choice import BBH, BIG_BENCH, LOGIC_LLM
 from latentreason_eval.readers.competition import OLYMPIADBENCH, QUESTION_ANSWER, THEOREMQA
-from latentreason_eval.readers.puzzles import COUNTDOWN, GAME24, SUDOKU
+from latentreason_eval.readers.puzzles import GAME24, SUDOKU
 
 READERS: dict[str, Reader] = {
     reader.name: reader
@@ -19,7 +19,6 @@ READERS: dict[str, Reader] = {
         QUESTION_ANSWER,
         OLYMPIADBENCH,
         THEOREMQA,
-        COUNTDOWN,
         GAME24,
         SUDOKU,
     )

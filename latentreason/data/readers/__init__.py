@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from latentreason.data.readers.aqua import AQUA
 from latentreason.data.readers.base import Reader
+from latentreason.data.readers.countdown import COUNTDOWN
 from latentreason.data.readers.generic import JSON
 from latentreason.data.readers.gsm8k import GSM8K
 from latentreason.data.readers.gsm8k_aug import GSM8K_AUG
@@ -26,6 +27,7 @@ READERS: dict[str, Reader] = {
         AQUA,
         STRATEGYQA,
         MULTIPLICATION,
+        COUNTDOWN,
         DATASETS,
     )
 }

@@ -127,6 +127,23 @@ def test_symbolic_prosqa_draws_by_seed_and_relabels_consistently(tmp_path):
         read(num_labels=9)
 
 
+def test_countdown_takes_two_schemas_and_solves(tmp_path):
+    path = tmp_path / "countdown.jsonl"
+    path.write_text(
+        '{"input": "30,100,93", "output": "23"}\n'
+        '{"input": "30,100,93,23", "output": "100-93=7,30-7=23"}\n'
+        '{"input": "1,1,1", "output": "90"}\n'
+    )
+    plain, chained, hopeless = read_examples("countdown", path)
+    assert plain.question == chained.question == "30,100,93,23"
+    assert plain.answer == chained.answer == ",".join(plain.steps)
+    assert plain.steps[-1].endswith("=23")
+    assert (hopeless.steps, hopeless.answer) == ((), "")
+    path.write_text('{"input": "thirty", "output": "23"}\n')
+    with pytest.raises(DataError, match=r"countdown.jsonl:1: .*not of the form"):
+        read_examples("countdown", path)
+
+
 @pytest.mark.parametrize(
     ("reader", "name", "count"),
     [
@@ -148,6 +165,7 @@ def test_symbolic_prosqa_draws_by_seed_and_relabels_consistently(tmp_path):
         ("prontoqa", "prontoqa/prontoqa_test.json", 800),
         ("multiplication", "multiplication/4_by_4/valid.txt", 1000),
         ("multiplication", "multiplication/5_by_5/test_bigbench.txt", 1000),
+        ("countdown", "countdown/countdown_cd3_test.jsonl", 256),
     ],
 )
 def test_official_files_are_read_whole(reader, name, count, official):
