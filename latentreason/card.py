@@ -1,12 +1,20 @@
-"""The model card of a checkpoint: README.md with Hugging Face metadata, written at every save."""
+"""The model card of a checkpoint: README.md with Hugging Face metadata.
+
+It is written at every save, and again when the evaluator has scored the checkpoint: results are kept
+beside the weights, each with the digest of the weights it is of.
+"""
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import json
+import logging
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +23,145 @@ import yaml
 from latentreason.config import DataConfig, SplitConfig
 
 CARD = "README.md"
-SUMMARY = "summary.json"
+RESULTS = "evaluations.json"
+WEIGHTS = "weights_sha256"
 FIGURES = ("accuracy", "ci_low", "ci_high", "n", "tokens", "thoughts")
+ASKED = (
+    *("thought_mode", "num_thoughts", "gold_num_thoughts", "num_steps", "num_samples"),
+    *("temperature", "top_p", "max_new_tokens", "template_hash"),
+)
+KEPT = ("benchmark", "split", "data", "rule", *ASKED, *FIGURES, "questions", "commit", "command")
+SEAL = "\n<!-- latentreason writes this card anew unless it was edited: {} -->\n"
 
 
 def write_card(folder: Path, config: Any, origins: Iterable[Path] = ()) -> None:
-    """Write README.md into the checkpoint `folder`.
+    """Write README.md into the checkpoint `folder`, unless it holds one that we did not write.
 
     Args:
         folder: where the checkpoint lies.
         config: its `LatentConfig`.
-        origins: where the same weights came from; evaluations beside these are listed as well.
+        origins: where the weights may have come from; of their results, those of the very same
+            weights are taken over.
     """
-    results = [row for place in (folder, *origins) for row in results_beside(place)]
-    (folder / CARD).write_text(card_text(config, results), encoding="utf-8")
+    known = [row for place in (folder, *origins) for row in read_results(place)]
+    _write(folder, config, known, weights_digest(folder) if known else None)
+
+
+def record_result(folder: Path, row: Mapping[str, Any]) -> None:
+    """Keep a result beside the weights it is of, and list it in their card.
+
+    A folder that cannot be written stays as it is, with a warning.
+
+    Args:
+        folder: a checkpoint of ours; what lies in it now are the weights that were scored.
+        row: the evaluator's summary of the main condition, with `questions`: how many the split has.
+    """
+    from transformers import AutoConfig
+
+    kept = {name: row[name] for name in KEPT if name in row}
+    kept["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    try:
+        # The model in memory may have been given other settings than the checkpoint has.
+        config = AutoConfig.from_pretrained(folder)
+        kept[WEIGHTS] = weights_digest(folder)
+        _write(folder, config, [*read_results(folder), kept], kept[WEIGHTS])
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "%s cannot be written (%s), so its card does not list this result", folder, error
+        )
+
+
+def _write(folder: Path, config: Any, known: list[dict[str, Any]], weights: str | None) -> None:
+    """Write results and card: of the known results, those of these weights."""
+    same = [row for row in known if weights is not None and row[WEIGHTS] == weights]
+    results = newest(same, config)
+    if known:
+        _replace(folder / RESULTS, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    card = folder / CARD
+    if not card.exists() or is_ours(card.read_text(encoding="utf-8", errors="replace")):
+        _replace(card, card_text(config, results))
+
+
+def read_results(folder: Path) -> list[dict[str, Any]]:
+    """The results kept in a checkpoint's folder, of whatever weights; [] for another's file."""
+    try:
+        rows = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    needed = {"accuracy", "n", WEIGHTS}
+    rows = rows if isinstance(rows, list) else []
+    return [row for row in rows if isinstance(row, dict) and needed <= row.keys()]
+
+
+def newest(rows: Iterable[dict[str, Any]], config: Any) -> list[dict[str, Any]]:
+    """One row per benchmark, split, rule and way of asking: of those over most questions the last."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["n"], str(row.get("date")))):
+        key = [row.get(name) for name in ("benchmark", "split", "data", "rule")]
+        found[*key, asked(row, config)] = row
+    return sorted(found.values(), key=lambda row: str(row.get("date")))
+
+
+def asked(row: Mapping[str, Any], config: Any) -> str:
+    """How the checkpoint was asked; "normal" is greedily, with its own thoughts and prompt."""
+    thoughts, samples = row.get("num_thoughts"), row.get("num_samples", 1)
+    temperature, limit = row.get("temperature", 0), row.get("max_new_tokens")
+    words = [row.get("thought_mode", "normal")]
+    if row.get("gold_num_thoughts"):
+        words.append("as many thoughts as gold steps")
+    elif thoughts is not None and thoughts != config.num_thoughts:
+        words.append(f"num_thoughts {thoughts}")
+    if row.get("num_steps") is not None:
+        words.append(f"num_steps {row['num_steps']}")
+    if samples > 1 or temperature > 0:
+        words.append(f"{samples} samples at temperature {temperature:g}")
+    if row.get("top_p", 1) < 1:
+        words.append(f"top_p {row['top_p']:g}")
+    if limit is not None and limit != config.max_new_tokens:
+        words.append(f"max_new_tokens {limit}")
+    if row.get("template_hash") != getattr(config, "template_hash", None):
+        words.append("another prompt")
+    return ", ".join(words)
+
+
+def weights_digest(folder: Path) -> str | None:
+    """sha256 over a checkpoint's weight files: the same in a copy, another after any training."""
+    files = (*folder.glob("*.safetensors"), *folder.glob("*/adapter_model.safetensors"))
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256")
+        digest.update(f"{file.relative_to(folder).as_posix()} {content.hexdigest()}\n".encode())
+    return digest.hexdigest() if files else None
 
 
 def card_text(config: Any, results: Sequence[dict[str, Any]]) -> str:
-    """The whole card."""
+    """The whole card, sealed, so that an edit by hand is seen."""
     parts = [
         f"---\n{yaml.safe_dump(_metadata(config, results), sort_keys=False)}---",
         f"# {config.method_name} on {_backbone(config)}",
         _facts(config),
-        _results(results),
+        _results(config, results),
         _usage(config),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return _sealed("\n\n".join(part for part in parts if part) + "\n")
 
 
-def results_beside(checkpoint: Path) -> list[dict[str, Any]]:
-    """Summaries of the evaluator in the checkpoint's folder, or in the run folder it belongs to, that
-    score this very checkpoint; one per benchmark, split and thought mode."""
-    checkpoint = checkpoint.resolve()
-    run = checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint
-    known = {checkpoint}
-    best = run / "best" if (run / "best").exists() else run / "last"
-    if best.resolve() == checkpoint:
-        known.add(run)
-    found = []
-    for file in sorted(run.rglob(SUMMARY)):
-        row = _read_summary(file)
-        scored = row.get("checkpoint")
-        if row.get("kind", "main") == "main" and scored and Path(scored).resolve() in known:
-            found.append(row)
-    return found
+def is_ours(text: str) -> bool:
+    """Whether `card_text` wrote a card, and nobody has edited it since."""
+    body = text.rpartition(SEAL[:5])[0]
+    return _sealed(body) == text
 
 
-def _read_summary(file: Path) -> dict[str, Any]:
-    """A summary of the evaluator; {} for another program's file of that name."""
-    try:
-        row = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) and "accuracy" in row else {}
+def _sealed(text: str) -> str:
+    return text + SEAL.format(hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write in one step; of a link, such as the hub's cache has, the file behind it stays."""
+    temporary = path.with_name(f"{path.name}.new{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def provenance(data: DataConfig) -> dict[str, Any]:
@@ -106,13 +200,25 @@ def command_line() -> str | None:
 
 
 def git_commit() -> str | None:
-    """Git commit of the code, where it runs from a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    """Git commit of the code, where it runs from its own checkout.
+
+    None where it is installed, also where the environment or a copy of the code lies inside another
+    repository.
+    """
+    here = Path(__file__).resolve()
+    tracked = _git(here.parent, "ls-files", "--full-name", "--error-unmatch", here.name)
+    if tracked != f"latentreason/{here.name}":
         return None
-    return found.stdout.strip() or None
+    return _git(here.parent, "rev-parse", "HEAD")
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    command = ["git", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _metadata(config: Any, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -125,20 +231,32 @@ def _metadata(config: Any, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     # A path on the trainer's machine is no hub name.
     if base and base.count("/") == 1 and not base.startswith((".", "/", "runs/")):
         metadata["base_model"] = base
-    if results:
-        metadata["model-index"] = [
-            {"name": config.method_name, "results": [_index_entry(row) for row in results]}
-        ]
+    # A reader of metadata takes "accuracy" for that of the checkpoint as it answers by itself.
+    plain = [_index_entry(row) for row in results if asked(row, config) == "normal"]
+    if plain:
+        metadata["model-index"] = [{"name": config.method_name, "results": plain}]
     return metadata
 
 
 def _index_entry(row: dict[str, Any]) -> dict[str, Any]:
     name = row.get("benchmark", "unknown")
+    metric = {
+        "type": "accuracy",
+        "name": f"accuracy (n = {_questions(row)})",
+        "value": round(100 * row["accuracy"], 2),
+        "args": {"n": row["n"], "rule": row.get("rule")},
+    }
     return {
         "task": {"type": "text-generation"},
         "dataset": {"name": name, "type": name, "split": row.get("split")},
-        "metrics": [{"type": "accuracy", "value": round(100 * row["accuracy"], 2)}],
+        "metrics": [metric],
     }
+
+
+def _questions(row: Mapping[str, Any]) -> str:
+    """How many questions were scored, and of how many where it is a part."""
+    whole = row.get("questions", row["n"])
+    return f"{row['n']} of {whole}" if row["n"] < whole else str(row["n"])
 
 
 def _backbone(config: Any) -> str:
@@ -161,18 +279,16 @@ def _facts(config: Any) -> str:
     return "\n".join(["| | |", "| --- | --- |", *lines])
 
 
-def _results(results: Sequence[dict[str, Any]]) -> str:
+def _results(config: Any, results: Sequence[dict[str, Any]]) -> str:
     if not results:
-        return (
-            "Not evaluated yet: `latentreason eval` into this folder, and the next save lists it."
-        )
-    lines = ["| benchmark | split | mode | " + " | ".join(FIGURES) + " |"]
-    lines.append("| --- " * (3 + len(FIGURES)) + "|")
+        return "Not evaluated yet: `latentreason eval` of this folder lists its result here."
+    columns = ("benchmark", "split", "rule", "mode", *FIGURES)
+    lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for row in results:
-        cells = [row.get("benchmark"), row.get("split"), row.get("thought_mode", "normal")]
-        cells += [_number(row.get(name)) for name in FIGURES]
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    commands = [f"`{row['command']}`" for row in results if row.get("command")]
+        cells = {name: _number(row.get(name)) for name in columns}
+        cells |= {"mode": asked(row, config), "n": _questions(row)}
+        lines.append(f"| {' | '.join(cells.values())} |")
+    commands = dict.fromkeys(f"`{row['command']}`" for row in results if row.get("command"))
     return "\n".join(["## Results", "", *lines, "", *commands]).rstrip()
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from latentreason.card import record_result
 from latentreason.errors import UserError, check_choice
 from latentreason_eval import distributed
+from latentreason_eval.backends.model import weights_fingerprint
 from latentreason_eval.baselines import baseline_rows
 from latentreason_eval.benchmark import Benchmark
 from latentreason_eval.cost import cost_columns, latency, reset_peak_memory
@@ -111,9 +113,14 @@ class Evaluation:
         return baseline_rows(self.benchmark.baselines, self.split.examples[: self.limit])
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write the whole evaluation's summary into its folder."""
+        """Write the whole evaluation's summary into its folder; the checkpoint's card lists it."""
         if distributed.rank_and_size()[0] == 0:
-            write_json(self.out / SUMMARY, summary | provenance())
+            written = summary | provenance()
+            write_json(self.out / SUMMARY, written)
+            folder = getattr(getattr(self.backend, "model", None), "loaded_from", None)
+            # A run may have moved on to other weights since.
+            if folder is not None and weights_fingerprint(str(folder)) == summary["weights"]:
+                record_result(folder, written | {"questions": len(self.split.examples)})
         distributed.barrier()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from latentreason.card import git_commit
 
 PACKAGES = ("latentreason", "torch", "transformers")
 
@@ -16,7 +17,7 @@ def provenance() -> dict[str, Any]:
     """Return versions, git commit (None outside a checkout), command line and machine."""
     return {
         "versions": {name: _version(name) for name in PACKAGES},
-        "commit": _commit(),
+        "commit": git_commit(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "machine": f"{platform.system()} {platform.machine()}, {_device()}",
     }
@@ -27,21 +28,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _commit() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _device() -> str:
