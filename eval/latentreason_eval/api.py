@@ -190,19 +190,17 @@ def evaluate(
     )
     # Only now: the evaluation has noted which weights it scores.
     notes: dict[str, Any] = {}
-    if "mean" in (thought_mode, *modes) and model.lacks_statistics():
+    if model is not None and "mean" in (thought_mode, *modes) and model.lacks_statistics():
         model.statistics(loaded.examples)
         notes["thought_mean"] = "of questions of this split: the checkpoint holds none"
     rows = [evaluation.condition(item) for item in conditions(sampling, modes, sweeps)]
-    summary = (
-        rows[0]
-        | notes
-        | {
-            "controls": [row for row in rows if row["kind"] == "control"],
-            "sweep": [row for row in rows if row["kind"] == "sweep"],
-            "baselines": evaluation.baselines(),
-        }
-    )
+    summary = {
+        **rows[0],
+        **notes,
+        "controls": [row for row in rows if row["kind"] == "control"],
+        "sweep": [row for row in rows if row["kind"] == "sweep"],
+        "baselines": evaluation.baselines(),
+    }
     evaluation.finish(summary)
     return summary
 

@@ -232,9 +232,11 @@ class Trainer:
             self._save()
 
     def _is_time(self, every: int | str | None) -> bool:
+        if every is None:
+            return False
         if every == "epoch":
             return self.state.epoch_step == 0
-        return bool(every) and self.state.step % int(every) == 0
+        return self.state.step % int(every) == 0
 
     # --- validation and checkpoints -----------------------------------------------------------
 

@@ -176,9 +176,10 @@ class Model(LatentModel):
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """Write the map, the initial rows and the config: a few MB; the base models are only named."""
-        super().save_pretrained(save_directory, *args, **kwargs)
+        # First: the card that is written last lists results of all the weights.
         if self.config.assistant_adapter:
             self.assistant.save_pretrained(Path(save_directory) / ASSISTANT_ADAPTER)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def export(self, folder: str | Path) -> None:
         raise UserError(
