@@ -9,6 +9,7 @@ import pytest
 
 from latentreason.data import Example, read_examples, write_examples
 from latentreason.errors import DataError, UserError
+from latentreason_eval.verification.arithmetic import ReachVerifier
 
 GRAPH = {
     "question": "Ann is a x. Every x is a y. Ann is a z. Every z is a y. Is Ann a y or w?",
@@ -137,7 +138,8 @@ def test_countdown_takes_two_schemas_and_solves(tmp_path):
     plain, chained, hopeless = read_examples("countdown", path)
     assert plain.question == chained.question == "30,100,93,23"
     assert plain.answer == chained.answer == ",".join(plain.steps)
-    assert plain.steps[-1].endswith("=23")
+    assert plain.meta == {"id": "0", "numbers": [30, 100, 93], "target": 23}
+    assert ReachVerifier().correct(plain.answer, "", plain.meta)
     assert (hopeless.steps, hopeless.answer) == ((), "")
     path.write_text('{"input": "thirty", "output": "23"}\n')
     with pytest.raises(DataError, match=r"countdown.jsonl:1: .*not of the form"):
