@@ -52,6 +52,13 @@ def convert(
         source="settings",
     )
     model = model_class(method).convert(Path(source), recipe.method, base, stage, num_thoughts)
+    for name in (word.partition("=")[0] for word in settings):
+        asked, made = getattr(recipe.method, name, None), getattr(model.config, name, None)
+        if made is not None and name != "prompt" and made != asked:
+            raise UserError(
+                f"settings: {name}={asked} does not go with stage {stage} and {num_thoughts} thoughts, "
+                f"which have {name}={made}; leave it out"
+            )
     model.config.provenance = {
         "source": Path(source).name,
         "command": command_line(),

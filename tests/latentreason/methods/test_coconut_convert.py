@@ -199,6 +199,14 @@ def untied(model):
         ("which its base ties", {"state": untied}),
         ("num_thoughts: 4 does not go with stage 1, which has 2", {"stage": 1}),
         ("num_thoughts: 5 does not go", {"num_thoughts": 5}),
+        (
+            "settings: thoughts_per_step=1 does not go with stage 3 and 6 thoughts",
+            {"num_thoughts": 6, "settings": ["thoughts_per_step=1"]},
+        ),
+        (
+            "settings: max_stage=3 does not go with stage 6 and 6 thoughts",
+            {"stage": 6, "num_thoughts": 6, "settings": ["max_stage=3"]},
+        ),
         ("method: cot has no converter", {"method": "cot", "settings": []}),
         ("thoughts_per_stage", {"settings": ["thoughts_per_stage=2"]}),
         ("base: .* would be ignored", {"source": "base"}),
