@@ -67,6 +67,8 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Any]]:
                 yield number, json.loads(line)
             except json.JSONDecodeError as error:
                 fail(path, number, f"not JSON: {error.msg} (column {error.colno})")
+            except (ValueError, RecursionError) as error:
+                fail(path, number, f"not JSON that can be read: {error}")
 
 
 def _list_elements(path: Path, text: str) -> Iterator[tuple[int, Any]]:
@@ -75,6 +77,7 @@ def _list_elements(path: Path, text: str) -> Iterator[tuple[int, Any]]:
     start, line = _skip(text, text.index("[") + 1), 1
     counted = 0
     if text[start : start + 1] == "]":
+        _check_end(path, text, start)
         return
     while True:
         line += text.count("\n", counted, start)
@@ -83,15 +86,25 @@ def _list_elements(path: Path, text: str) -> Iterator[tuple[int, Any]]:
             value, end = decode(text, start)
         except json.JSONDecodeError as error:
             fail(path, error.lineno, f"not JSON: {error.msg} (column {error.colno})")
+        except (ValueError, RecursionError) as error:
+            fail(path, line, f"not JSON that can be read: {error}")
         yield line, value
         end = _skip(text, end)
         mark = text[end : end + 1]
         if mark == "]":
+            _check_end(path, text, end)
             return
         if mark != ",":
             where = text.count("\n", 0, end) + 1
             fail(path, where, 'not JSON: expected "," or "]" after an element')
         start = _skip(text, end + 1)
+
+
+def _check_end(path: Path, text: str, bracket: int) -> None:
+    """Two lists written one after the other are no JSON; the second must not be lost."""
+    rest = _skip(text, bracket + 1)
+    if rest < len(text):
+        fail(path, text.count("\n", 0, rest) + 1, 'not JSON: more text after the list\'s "]"')
 
 
 def _skip(text: str, position: int) -> int:

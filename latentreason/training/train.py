@@ -118,7 +118,14 @@ def check_same_run(folder: Path, recipe: Recipe) -> None:
         return
     theirs = yaml.safe_load(written.read_text(encoding="utf-8"))
     ours = yaml.safe_load(to_yaml(recipe))
-    for path in ("method", "model", "data.train", "run.seed", "train.batch_size"):
+    for path in (
+        "method",
+        "model",
+        "data.train",
+        "run.seed",
+        "train.batch_size",
+        "train.length_window",
+    ):
         before, now = theirs, ours
         for part in path.split("."):
             before, now = (before or {}).get(part), now[part]

@@ -8,6 +8,7 @@ from latentreason.errors import UserError
 from latentreason_eval.extraction.chain import Chain, default_chain
 from latentreason_eval.extraction.numbers import find_numbers
 from latentreason_eval.rules import named_rule
+from latentreason_eval.verification.base import NumberVerifier
 
 NUMBER = [
     ("She has 18 left.", "18"),
@@ -119,6 +120,16 @@ def test_other_kinds(kind, output, answer):
 def test_all_numbers_are_found_in_order():
     text = "From 1,000 to -2.5: 3/4, 7-2 and \\frac{1}{3}"
     assert find_numbers(text) == ["1000", "-2.5", "3/4", "7", "2", "1/3"]
+
+
+@pytest.mark.parametrize(
+    "output", ["7" * 5000, "1e5000", "1e999999999", f"{'7' * 5000} 1/2", "3 1/0"]
+)
+def test_numbers_without_end_are_wrong_and_do_no_harm(output):
+    verifier = NumberVerifier()
+    for number in find_numbers(output):
+        assert not verifier.correct(number, "18", {})
+        assert verifier.key(number)
 
 
 def test_an_answer_tag_is_a_place():

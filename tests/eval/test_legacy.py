@@ -21,6 +21,8 @@ CASES = [
     ("softcot_v1", "number", "The answer is 10", "-10", False, False),
     ("softcot_v1", "number", "The answer is 3/4", "4", True, False),
     ("softcot_v1", "number", "about .5", "5", True, False),
+    ("softcot_v1", "number", "The answer is 18", "18 dollars", False, True),
+    ("softcot_v1", "number", "7" * 5000, "18", False, False),
     ("softcot_v1", "number", "\\boxed{18}, which took 3 steps", "18", False, True),
     ("softcot_v1", "number", "total 1,234.567", "1234.57", True, False),
     ("softcot_v1", "number", "\\$1,234", "1234", True, True),

@@ -120,6 +120,13 @@ def test_a_sudoku_with_several_solutions_accepts_each():
         ("0.333", "1/3", False),
         ("1/0", "1", False),
         ("eighteen", "18", False),
+        ("18", "$18", True),
+        ("18", "18 dollars", True),
+        ("5", "5%", True),
+        ("-5", "−5", True),
+        ("1.5", "1 1/2", True),
+        ("3", "3 or 4", False),
+        ("18", "eighteen", False),
     ],
 )
 def test_numbers_compare_by_value(answer, gold, correct):

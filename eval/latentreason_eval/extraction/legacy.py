@@ -61,17 +61,26 @@ def _coconut_equal(answer: str, gold: str, meta: Meta) -> bool:
 
 
 def _softcot_number(output: str) -> str | None:
-    """The last run of digits, its sign and a leading "." lost, rounded to two decimals."""
+    """The last run of digits, its sign and a leading "." lost, rounded to two decimals.
+
+    Where Python cannot read it (thousands of digits) the released rule stops; here it is no answer.
+    """
     text = re.sub(r"[,%$]", "", output)
     found = re.findall(r"\s*([\d,]+(?:\.\d+)?)\s*", text)
     if not found:
         return None
-    return str(round(float(found[-1]), 2)) if "." in found[-1] else str(int(found[-1]))
+    try:
+        return str(round(float(found[-1]), 2)) if "." in found[-1] else str(int(found[-1]))
+    except ValueError:
+        return None
 
 
 def _softcot_number_equal(answer: str, gold: str, meta: Meta) -> bool:
     plain = gold.replace(",", "")
-    return float(answer) == (float(plain) if "." in plain else int(plain))
+    try:
+        return float(answer) == (float(plain) if "." in plain else int(plain))
+    except ValueError:
+        return False
 
 
 def _softcot_option(output: str) -> str | None:

@@ -10,6 +10,8 @@ import re
 from decimal import Decimal
 from fractions import Fraction
 
+# A model that repeats a digit for ever, or writes 1e999999999, has not written a number.
+MAX_DIGITS = 1000
 _UNSIGNED = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
 # A minus is a sign only where it cannot be the operator of "16-3" or the hyphen of "covid-19".
 _SIGN = r"(?:(?<![\w)\]}.%])[-+](?!\s))?"
@@ -43,26 +45,43 @@ def _plain(match: re.Match[str]) -> str:
     elif match["num"]:
         number = f"{match['num']}/{match['den']}"
         if match["whole"]:
-            whole = Fraction(match["whole"]) + to_fraction(number)
-            number = f"{whole.numerator}/{whole.denominator}"
+            number = _mixed(match["whole"], number)
     else:
         number = match["plain"]
     return (sign + number).replace(",", "").replace("--", "")
+
+
+def _mixed(whole: str, part: str) -> str:
+    """One fraction for "1 1/2"; the part alone where that has no value."""
+    try:
+        value = to_fraction(whole) + to_fraction(part)
+    except ValueError:
+        return part
+    return f"{value.numerator}/{value.denominator}"
 
 
 def to_fraction(number: str) -> Fraction:
     """Return the exact value of a number as `find_numbers` writes it.
 
     Raises:
-        ValueError: it is not a number, or its denominator is 0.
+        ValueError: it is not a number, its denominator is 0, or it has over 1,000 digits.
     """
     number = number.strip().replace(",", "")
     top, slash, bottom = number.partition("/")
     try:
-        value = Fraction(Decimal(top))
-        return value / Fraction(Decimal(bottom)) if slash else value
+        value = _exact(top)
+        return value / _exact(bottom) if slash else value
     except (ArithmeticError, OverflowError) as error:
         raise ValueError(f'"{number}" is not a number') from error
+
+
+def _exact(number: str) -> Fraction:
+    if len(number) > MAX_DIGITS:
+        raise ValueError(f"{len(number)} characters are too many for a number")
+    value = Decimal(number)
+    if value.is_finite() and abs(value.adjusted()) > MAX_DIGITS:
+        raise ValueError(f'"{number}" is out of range')
+    return Fraction(value)
 
 
 def canonical(number: str) -> str:

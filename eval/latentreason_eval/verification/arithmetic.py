@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from latentreason.data.generators.countdown import valid_chain
 from latentreason_eval.verification.expression import (
     ExpressionError,
     canonical,
@@ -38,30 +39,6 @@ class ReachVerifier:
         """Return the same for chains and expressions that build the same tree."""
         steps = parse_steps(answer)
         return canonical(chain_expression(steps) if steps else left_side(answer))
-
-
-def valid_chain(steps: list[tuple[int, str, int, int]], numbers: list[int], target: int) -> bool:
-    """Return whether a chain keeps the rules and ends with the target as the only number left."""
-    left = Counter(numbers)
-    for first, sign, second, result in steps:
-        if Counter((first, second)) - left:
-            return False
-        if not exact(first, sign, second, result):
-            return False
-        left -= Counter((first, second))
-        left[result] += 1
-    return list(left.elements()) == [target]
-
-
-def exact(first: int, sign: str, second: int, result: int) -> bool:
-    """Return whether one step is right in whole numbers that are not negative."""
-    if sign == "+":
-        return first + second == result
-    if sign == "-":
-        return first - second == result >= 0
-    if sign == "*":
-        return first * second == result
-    return second != 0 and first == second * result
 
 
 def valid_expression(answer: str, numbers: list[int], target: int) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
-from latentreason_eval.extraction.numbers import canonical, to_fraction
+from latentreason_eval.extraction.numbers import canonical, find_numbers, to_fraction
 
 
 class Verifier(Protocol):
@@ -56,7 +56,7 @@ class ExactVerifier:
 
 @dataclass(frozen=True)
 class NumberVerifier:
-    """Equal values: "18", "18.0" and "36/2" are one number.
+    """Equal values: "18", "18.0" and "36/2" are one number; a gold answer may bear a unit.
 
     Attributes:
         tolerance: largest absolute difference that counts as equal; for benchmarks whose golds are
@@ -68,7 +68,7 @@ class NumberVerifier:
     def correct(self, answer: str, gold: str, meta: Mapping[str, Any]) -> bool:
         """See `Verifier`."""
         try:
-            difference = abs(to_fraction(answer) - to_fraction(gold))
+            difference = abs(to_fraction(answer) - _only_number(gold))
         except ValueError:
             return False
         return difference <= Fraction(self.tolerance)
@@ -76,6 +76,17 @@ class NumberVerifier:
     def key(self, answer: str) -> str:
         """See `Verifier`."""
         return canonical(answer)
+
+
+def _only_number(gold: str) -> Fraction:
+    """The value of "18", "$18", "18 dollars" or "1 1/2"; ValueError unless it is one number."""
+    try:
+        return to_fraction(gold)
+    except ValueError:
+        numbers = find_numbers(gold)
+        if len(numbers) != 1:
+            raise
+        return to_fraction(numbers[0])
 
 
 @dataclass(frozen=True)

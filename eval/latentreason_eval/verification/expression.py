@@ -22,7 +22,8 @@ _WORDS = (
     ("\\)", ""),
     ("$", ""),
 )
-_STEP = re.compile(r"(\d+)([-+*/])(\d+)=(\d+)")
+# No more digits than an answer can have: Python refuses to read numbers of thousands of them.
+_STEP = re.compile(r"(\d{1,50})([-+*/])(\d{1,50})=(\d{1,50})")
 
 
 def ascii_operators(text: str) -> str:
@@ -73,7 +74,7 @@ def canonical(expression: str) -> str:
     """Return one spelling for expressions that differ only in the order of sums and products."""
     try:
         return _spell(ast.parse(plain_arithmetic(expression), mode="eval").body)
-    except (SyntaxError, ExpressionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return plain_arithmetic(expression)
 
 

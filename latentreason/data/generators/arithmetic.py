@@ -48,23 +48,42 @@ class ArithmeticOptions(GeneratorOptions):
             raise UserError(f"{owner}: modulus: {self.modulus} has to be at least 2, or null")
 
 
+# Enough that a chain is given up only where hardly any operation keeps its value in range.
+_TRIES = 100
+
+
 def draw(rng: random.Random, options: ArithmeticOptions) -> Draft | None:
-    """Draw a chain; None where an intermediate result leaves 0..max_value."""
+    """Draw a chain; None where no operation keeps a result within 0..max_value.
+
+    Operations are drawn again, not chains: else long chains would be rarer than asked for.
+    """
     value = rng.randint(1, options.max_operand)
     question, steps = str(value), []
     for number in range(rng.choice(options.lengths)):
-        sign, operand = rng.choice(options.operations), rng.randint(1, options.max_operand)
-        result = OPERATIONS[sign](value, operand)
-        if options.modulus is not None:
-            result %= options.modulus
-        elif not 0 <= result <= options.max_value:
+        drawn = _operation(rng, options, value)
+        if drawn is None:
             return None
+        sign, operand, result = drawn
         steps.append(f"{value} {sign} {operand} = {result}")
         question = f"{f'( {question} )' if number else question} {sign} {operand}"
         value = result
     if options.modulus is not None:
         question = f"( {question} ) mod {options.modulus}"
     return Draft(part_of(question), question, partial(_write, question, steps, value))
+
+
+def _operation(
+    rng: random.Random, options: ArithmeticOptions, value: int
+) -> tuple[str, int, int] | None:
+    """An operation, its operand and what it makes of `value`."""
+    for _ in range(_TRIES):
+        sign, operand = rng.choice(options.operations), rng.randint(1, options.max_operand)
+        result = OPERATIONS[sign](value, operand)
+        if options.modulus is not None:
+            return sign, operand, result % options.modulus
+        if 0 <= result <= options.max_value:
+            return sign, operand, result
+    return None
 
 
 def _write(question: str, steps: list[str], value: int, example_id: str) -> Example:

@@ -7,6 +7,7 @@ is left. The question is `n1,..,nk,target`, a step is `a-b=c`.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -79,6 +80,38 @@ def solve(
             if rest is not None:
                 return [step, *rest]
     return None
+
+
+def valid_chain(
+    steps: Sequence[tuple[int, str, int, int]], numbers: Sequence[int], target: int
+) -> bool:
+    """Return whether a chain keeps the rules and ends with the target as the only number left.
+
+    Args:
+        steps: (a, operator, b, result) each.
+        numbers: what is given.
+        target: what is to be reached.
+    """
+    left = Counter(numbers)
+    for first, sign, second, result in steps:
+        if Counter((first, second)) - left:
+            return False
+        if not _exact(first, sign, second, result):
+            return False
+        left -= Counter((first, second))
+        left[result] += 1
+    return list(left.elements()) == [target]
+
+
+def _exact(first: int, sign: str, second: int, result: int) -> bool:
+    """Return whether one step is right in whole numbers that are not negative."""
+    if sign == "+":
+        return first + second == result
+    if sign == "-":
+        return first - second == result >= 0
+    if sign == "*":
+        return first * second == result
+    return second != 0 and first == second * result
 
 
 def _moves(numbers: Sequence[int]) -> Iterator[tuple[str, list[int]]]:

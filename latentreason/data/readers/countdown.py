@@ -1,4 +1,4 @@
-"""Countdown: reach a target from a few numbers; golds from an exact solver."""
+"""Countdown: reach a target from a few numbers; golds from the file, else from an exact solver."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentreason.data.example import Example
-from latentreason.data.generators.countdown import solve
+from latentreason.data.generators.countdown import solve, valid_chain
 from latentreason.data.options import NoOptions
 from latentreason.data.readers.base import Reader, text_field
 from latentreason.data.rows import fail, json_rows
@@ -18,7 +18,8 @@ def read_countdown(path: Path, options: NoOptions) -> Iterator[Example]:
     """Yield Countdown questions "n1,..,nk,target"; the gold is a solver's chain of steps.
 
     Two schemas: d1's (`input` the numbers, `output` the target) and stream of search's (`input` the
-    numbers and the target, `output` a chain). A question without solution has an empty gold.
+    numbers and the target, `output` a chain, which has to keep the rules). A question without
+    solution has an empty gold.
     """
     for index, (line, row) in enumerate(json_rows(path)):
         listed = text_field(path, line, row, "input").strip()
@@ -27,9 +28,20 @@ def read_countdown(path: Path, options: NoOptions) -> Iterator[Example]:
         if not re.fullmatch(r"\d+(,\d+)+", question):
             fail(path, line, f'"{question}" is not of the form n1,..,nk,target')
         *numbers, target = (int(part) for part in question.split(","))
-        path_found = solve(numbers, target, random.Random(f"countdown:{question}"))
+        if "=" in output:
+            steps = [step.strip() for step in output.split(",")]
+            if not _holds(steps, numbers, target):
+                fail(path, line, f'field "output": "{output}" does not reach {target} by the rules')
+        else:
+            steps = solve(numbers, target, random.Random(f"countdown:{question}")) or []
         meta = {"id": str(index), "numbers": numbers, "target": target}
-        yield Example(question, tuple(path_found or ()), ",".join(path_found or ()), meta)
+        yield Example(question, tuple(steps), ",".join(steps), meta)
+
+
+def _holds(steps: list[str], numbers: list[int], target: int) -> bool:
+    parsed = [re.fullmatch(r"(\d+)([-+*/])(\d+)=(\d+)", step) for step in steps]
+    chain = [(int(m[1]), m[2], int(m[3]), int(m[4])) for m in parsed if m]
+    return len(chain) == len(steps) and valid_chain(chain, numbers, target)
 
 
 COUNTDOWN = Reader(

@@ -41,7 +41,9 @@ def read_gsm8k(path: Path, options: Gsm8kOptions) -> Iterator[Example]:
         if _letters(question) in excluded:
             continue
         solution, mark, answer = text_field(path, line, row, "answer").rpartition("####")
-        if not mark or not answer.strip():
+        if not question.strip():
+            fail(path, line, 'field "question" is empty')
+        if not mark or not answer.strip() or "\n" in answer.strip():
             fail(path, line, 'field "answer" does not end in "#### n"')
         if options.steps == "equations":
             steps = [f"<<{equation}>>" for equation in CALCULATION.findall(solution)]

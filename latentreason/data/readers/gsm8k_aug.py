@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from latentreason.data.example import Example
 from latentreason.data.options import NoOptions
 from latentreason.data.readers.base import Reader
 from latentreason.data.rows import fail, text_lines
+
+# Blanks end an equation only outside its brackets.
+_STEP = re.compile(r"<<.*?>>|\S+")
 
 
 def read_gsm8k_aug(path: Path, options: NoOptions) -> Iterator[Example]:
@@ -22,7 +26,7 @@ def read_gsm8k_aug(path: Path, options: NoOptions) -> Iterator[Example]:
             fail(path, line, 'no "#### answer" at the end of the line')
         if not question.strip():
             fail(path, line, 'no question before "||"')
-        yield Example(question, tuple(chain.split()), answer.strip(), {"id": str(index)})
+        yield Example(question, tuple(_STEP.findall(chain)), answer.strip(), {"id": str(index)})
 
 
 GSM8K_AUG = Reader(

@@ -20,7 +20,7 @@ GOLDEN = {
     "prosqa": "436193896e68bc9b",
     "prontoqa": "1b5809cc38c68332",
     "state_tracking": "67d39ba25cc105ae",
-    "arithmetic": "aa7e38542fa7d9c9",
+    "arithmetic": "8ff0d2988660d681",
     "multiplication": "a5b053589b9111e6",
     "countdown": "f7dfaa648ef95461",
 }
@@ -115,6 +115,13 @@ def test_arithmetic_steps_and_answer_are_right():
             left, right = step.split(" = ")
             assert eval(left) == int(right)
             assert 0 <= int(right) <= 99
+
+
+def test_long_chains_of_arithmetic_are_as_frequent_as_asked():
+    lengths = [len(e.steps) for e in generate("arithmetic", 1000, lengths=[5, 20])]
+    # Four standard errors.
+    assert abs(lengths.count(20) - 500) < 64
+    assert {len(e.steps) for e in generate("arithmetic", 5, lengths=[50])} == {50}
 
 
 def test_modular_arithmetic_is_right():

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from latentreason.data import Example, read_examples, write_examples
+from latentreason.config import SplitConfig
+from latentreason.data import Example, load_split, read_examples, write_examples
 from latentreason.errors import DataError, UserError
 from latentreason_eval.verification.arithmetic import ReachVerifier
 
@@ -45,6 +46,12 @@ def test_gsm8k_aug_allows_no_equation(tmp_path):
     (tmp_path / "rows.txt").write_text("how many?|| #### 1,000\n", "utf-8")
     (example,) = read_examples("gsm8k_aug", tmp_path / "rows.txt")
     assert (example.steps, example.answer) == ((), "1,000")
+
+
+def test_blanks_inside_an_equation_of_gsm8k_aug_do_not_end_it(tmp_path):
+    (tmp_path / "rows.txt").write_text("q||<<1 + 2=3>><<3*2=6>> #### 6\n", "utf-8")
+    (example,) = read_examples("gsm8k_aug", tmp_path / "rows.txt")
+    assert example.steps == ("<<1 + 2=3>>", "<<3*2=6>>")
 
 
 def test_gsm8k_gives_lines_or_equations(tmp_path):
@@ -134,16 +141,34 @@ def test_countdown_takes_two_schemas_and_solves(tmp_path):
         '{"input": "30,100,93", "output": "23"}\n'
         '{"input": "30,100,93,23", "output": "100-93=7,30-7=23"}\n'
         '{"input": "1,1,1", "output": "90"}\n'
+        '{"input": "3,5,2,30", "output": "3*5=15,15*2=30"}\n'
     )
-    plain, chained, hopeless = read_examples("countdown", path)
+    plain, chained, hopeless, theirs = read_examples("countdown", path)
     assert plain.question == chained.question == "30,100,93,23"
-    assert plain.answer == chained.answer == ",".join(plain.steps)
+    assert plain.answer == ",".join(plain.steps)
+    assert chained.steps == ("100-93=7", "30-7=23")
+    assert (theirs.steps, theirs.answer) == (("3*5=15", "15*2=30"), "3*5=15,15*2=30")
     assert plain.meta == {"id": "0", "numbers": [30, 100, 93], "target": 23}
     assert ReachVerifier().correct(plain.answer, "", plain.meta)
     assert (hopeless.steps, hopeless.answer) == ((), "")
     path.write_text('{"input": "thirty", "output": "23"}\n')
     with pytest.raises(DataError, match=r"countdown.jsonl:1: .*not of the form"):
         read_examples("countdown", path)
+    for chain in ("garbage=1", "30-93=63,100-63=37", "100-93=7,7+16=23", "30-7=23"):
+        path.write_text(f'{{"input": "30,100,93,23", "output": "{chain}"}}\n')
+        with pytest.raises(DataError, match="does not reach 23 by the rules"):
+            read_examples("countdown", path)
+
+
+def test_generated_symbolic_examples_load_back(tmp_path):
+    options = {"form": "symbolic", "relabel": True, "num_labels": 60}
+    made = load_split(SplitConfig(generator="prosqa", size=5, options=options))
+    write_examples(made, tmp_path / "rows.json")
+    assert read_examples("prosqa", tmp_path / "rows.json") == made
+    again = read_examples("prosqa_symbolic", tmp_path / "rows.json")
+    for one, other in zip(made, again, strict=True):
+        assert sorted(one.question.split()) == sorted(other.question.split())
+        assert (one.answer, one.meta) == (other.answer, other.meta)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,10 @@ def problem(tmp_path, reader: str, text: str | bytes, name: str = "rows.json", *
         (f"[{GOOD},\n{GOOD}\n{GOOD}]", 'rows.json:3: not JSON: expected "," or "]"'),
         (f"[\n{GOOD},\n{GOOD}", 'rows.json:3: not JSON: expected "," or "]"'),
         (f"[\n{GOOD},\n]", "rows.json:3: not JSON: Expecting value"),
+        (f"[{GOOD}]\n[{GOOD}]", "rows.json:2: not JSON: more text after the list's"),
+        (f"[]\n\n{GOOD}", "rows.json:3: not JSON: more text after the list's"),
+        (f"{GOOD}\n{'9' * 5000}", "rows.json:2: not JSON that can be read"),
+        (f"[{GOOD},\n{'[' * 100_000}", "rows.json:2: not JSON that can be read"),
         (f"[\n{GOOD},\n{GOOD[:20]}", "rows.json:3: not JSON: Unterminated string"),
         (f'{GOOD}\n\n{{"question": \n', "rows.json:3: not JSON: Expecting value"),
         (f"{GOOD}\nhello\n", "rows.json:2: not JSON: Expecting value"),
@@ -62,6 +66,7 @@ def test_a_broken_json_row_is_named_by_file_and_line(text, expected, tmp_path):
         ('"root": 0', '"root": "A"', "field \"root\": 'A' is no node (0 to 2)"),
         ('"root": 0, ', "", 'field "root": None is no node (0 to 2)'),
         ('"target": 2', '"target": 0', 'field "target": 0 is the root'),
+        ('"neg_target": 1', '"neg_target": 2', 'field "neg_target": 2 is the target'),
     ],
 )
 @pytest.mark.parametrize("reader", ["prosqa", "prosqa_symbolic"])
@@ -75,8 +80,11 @@ def test_a_broken_graph_is_named_by_file_and_line(reader, old, new, expected, tm
     [
         ("[0]", 'field "neighbor_k" has to be an object'),
         ("{}", 'field "neighbor_k" has to be an object'),
-        ('{"1": [0]}', 'field "neighbor_k" has to be an object with the keys "0" to "L"'),
-        ('{"0": [7]}', 'field "neighbor_k", "0": [7] is no list of nodes'),
+        ('{"1": [0]}', 'field "neighbor_k" has to be an object with the keys "0" to "1"'),
+        ('{"0": [0]}', 'field "neighbor_k" has to be an object with the keys "0" to "1"'),
+        ('{"0": [7], "1": [2]}', 'field "neighbor_k", "0": [7] is no list of nodes'),
+        ('{"0": [0], "1": []}', 'field "neighbor_k", "1": [] are not the nodes on a shortest path'),
+        ('{"0": [0], "1": [1]}', 'field "neighbor_k", "1": [1] are not the nodes'),
     ],
 )
 def test_broken_layers_are_named_by_file_and_line(layers, expected, tmp_path):
@@ -106,6 +114,10 @@ def test_a_broken_line_of_gsm8k_aug_is_named(line, expected, tmp_path):
 
 
 def test_other_broken_rows_are_named(tmp_path):
+    gsm = '{"question": " ", "answer": "#### 3"}'
+    assert problem(tmp_path, "gsm8k", gsm) == 'rows.json:1: field "question" is empty'
+    gsm = '{"question": "q", "answer": "#### 3\\nand more"}'
+    assert problem(tmp_path, "gsm8k", gsm).endswith('does not end in "#### n"')
     gsm = '{"question": "q", "answer": "so it is 3"}'
     assert problem(tmp_path, "gsm8k", gsm) == (
         'rows.json:1: field "answer" does not end in "#### n"'
