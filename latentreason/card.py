@@ -229,7 +229,8 @@ def _metadata(config: Any, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
     base = (config.base_model or {}).get("name")
     # A path on the trainer's machine is no hub name.
-    if base and base.count("/") == 1 and not base.startswith((".", "/", "runs/")):
+    local = not base or base.startswith((".", "/", "runs/")) or Path(base).exists()
+    if base and base.count("/") == 1 and not local:
         metadata["base_model"] = base
     # A reader of metadata takes "accuracy" for that of the checkpoint as it answers by itself.
     plain = [_index_entry(row) for row in results if asked(row, config) == "normal"]

@@ -39,6 +39,9 @@ def convert(
     """
     if (Path(out) / "config.json").exists():
         raise UserError(f"out: {out} holds a model already; give another folder")
+    for argument, value in (("stage", stage), ("num_thoughts", num_thoughts)):
+        if value < 0:
+            raise UserError(f"{argument}: {value} is negative")
     if is_latent_checkpoint(str(source)):
         raise UserError(f"source: {source} is a latentreason checkpoint already")
     recipe = build_recipe(

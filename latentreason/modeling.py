@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 
 from latentreason.backbones.load import (
     DTYPES,
+    check_complete,
     load_backbone,
     load_tokenizer,
 )
@@ -462,12 +463,15 @@ class LatentModel(PreTrainedModel):
             model = cls._load_onto_bases(
                 _local_folder(name, kwargs.get("revision")), config, kwargs
             )
+            report: dict[str, Any] = {"missing_keys": set(), "unexpected_keys": set()}
         else:
-            model = super().from_pretrained(name, *args, **kwargs)
-        loaded = model[0] if isinstance(model, tuple) else model
-        loaded.loaded_from = Path(name) if Path(name).is_dir() else None
-        loaded.tokenizer = load_tokenizer(str(name), kwargs.get("revision"))
-        return model
+            model, report = super().from_pretrained(
+                name, *args, **{**kwargs, "output_loading_info": True}
+            )
+            check_complete(name, report)
+        model.loaded_from = Path(name) if Path(name).is_dir() else None
+        model.tokenizer = load_tokenizer(str(name), kwargs.get("revision"))
+        return (model, report) if kwargs.get("output_loading_info") else model
 
     @classmethod
     def _load_onto_bases(cls, folder: Path, config: Any, kwargs: dict[str, Any]) -> Any:
@@ -499,7 +503,12 @@ class LatentModel(PreTrainedModel):
     @classmethod
     def _on_bases(cls, config: Any, folder: Path, dtype: torch.dtype | None) -> LatentModel:
         """The model around the base models that `config` names, its own weights not yet loaded."""
-        return cls(config, load_base(folder, config.base_model, dtype)[0])
+        model = cls(config, load_base(folder, config.base_model, dtype)[0])
+        # In training, too, what stands beside the backbone has its precision.
+        for name, part in model.named_children():
+            if name != cls.base_model_prefix:
+                part.to(model.get_input_embeddings().weight.dtype)
+        return model
 
     def export(self, folder: str | Path) -> None:
         """Write the backbone alone as an ordinary Hugging Face directory.

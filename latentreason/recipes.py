@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 import re
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ LEAST = {
     "optim.lr": 0,
     "optim.min_lr": 0,
     "optim.weight_decay": 0,
+    "optim.eps": 0,
     "optim.warmup": 0,
     "train.batch_size": 1,
     "train.micro_batch_size": 1,
@@ -32,6 +34,7 @@ LEAST = {
     "train.keep_last": 1,
     "train.max_steps": 1,
     "train.length_window": 1,
+    "run.seed": 0,
     "eval.limit": 1,
     "eval.batch_size": 1,
     "eval.max_new_tokens": 1,
@@ -178,12 +181,17 @@ def check_recipe(recipe: Recipe, source: str = "recipe") -> None:
             check_choice(f"{source}: {key}", every, ("epoch",))
         else:
             _check_least(f"{source}: {key}", every, 1)
-    if optim.clip is not None and optim.clip <= 0:
+    if not all(0 <= beta < 1 for beta in optim.betas):
+        raise UserError(f"{source}: optim.betas: {list(optim.betas)} are not both in [0, 1)")
+    if optim.clip is not None and not optim.clip > 0:
         raise UserError(f"{source}: optim.clip: {optim.clip} is too small; null does not clip")
     if not train.phases:
         raise UserError(f"{source}: train.phases is empty; give at least one phase")
     for number, phase in enumerate(train.phases):
         _check_phase(phase, f"{source}: train.phases.{number}")
+    if hasattr(recipe.method, "check_stage"):
+        for phase in expand_phases(train.phases):
+            recipe.method.check_stage(int(phase.stage))
     for split in _splits(recipe.data):
         _check_split(*split, source)
     recipe.method.check(source)
@@ -194,6 +202,8 @@ def _check_model(model: ModelConfig, where: str) -> None:
     check_choice(f"{where}.tokenizer.kind", model.tokenizer.kind, ("word", "bpe"))
     check_choice(f"{where}.dtype", model.dtype, DTYPES)
     _check_least(f"{where}.lora.rank", model.lora.rank, 0)
+    if not 0 <= model.lora.dropout < 1:
+        raise UserError(f"{where}.lora.dropout: {model.lora.dropout} is not in [0, 1)")
     _check_least(f"{where}.tokenizer.vocab_size", model.tokenizer.vocab_size, 1)
 
 
@@ -206,15 +216,26 @@ def _check_phase(phase: PhaseConfig, where: str) -> None:
         raise UserError(
             f'{where}.stage: "{phase.stage}" is an empty range; write the lower one first'
         )
-    if phase.epochs is not None and phase.epochs <= 0:
-        raise UserError(f"{where}.epochs: {phase.epochs} is too small; give more than 0")
+    if phase.epochs is not None and not 0 < phase.epochs < math.inf:
+        raise UserError(f"{where}.epochs: {phase.epochs} is no number of epochs; give more than 0")
+    if phase.until_loss is not None and not phase.until_loss > 0:
+        raise UserError(
+            f"{where}.until_loss: {phase.until_loss} is never reached; give more than 0"
+        )
+    if phase.until_loss is not None and phase.steps is not None and phase.window > phase.steps:
+        raise UserError(
+            f"{where}.window: {phase.window} steps are more than the phase has ({phase.steps}), so "
+            "until_loss is never reached"
+        )
     for name, least in (("steps", 1), ("window", 1), ("lr", 0)):
         _check_least(f"{where}.{name}", getattr(phase, name), least)
 
 
 def _check_least(argument: str, value: float | None, least: int) -> None:
-    if value is not None and value < least:
+    if value is not None and not value >= least:
         raise UserError(f"{argument}: {value} is too small; give {least} or more")
+    if value == math.inf:
+        raise UserError(f"{argument}: {value} is too large; give a number")
 
 
 def _check_split(name: str, split: SplitConfig, source: str) -> None:

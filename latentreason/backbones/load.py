@@ -78,8 +78,7 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
         return backbone, source.tokenizer
     settings = _from_hub(AutoConfig, config.name, revision=config.revision)
     _override(settings, config)
-    model = _from_hub(
-        AutoModelForCausalLM,
+    model = load_causal_lm(
         config.name,
         revision=config.revision,
         config=settings,
@@ -90,6 +89,29 @@ def load_backbone(config: ModelConfig) -> tuple[Any, Any]:
         # transformers 5 leaves two tables that differ as they are, whatever the config says.
         model.get_output_embeddings().weight = model.get_input_embeddings().weight
     return model, load_tokenizer(config.tokenizer.name or config.name, config.revision)
+
+
+def load_causal_lm(name: str, **options: Any) -> Any:
+    """A causal LM by hub name or directory, with `options` of transformers' `from_pretrained`.
+
+    Raises:
+        MissingFileError: there is none.
+        UserError: some of its weights are not there, which transformers would draw at random.
+    """
+    model, report = _from_hub(AutoModelForCausalLM, name, output_loading_info=True, **options)
+    check_complete(name, report)
+    return model
+
+
+def check_complete(name: Any, report: dict[str, Any]) -> None:
+    """Raise UserError where transformers' loading report lists weights that were not found."""
+    missing = sorted(report["missing_keys"])
+    if missing:
+        others = f" and {len(missing) - 1} more of its weights" if missing[1:] else ""
+        raise UserError(
+            f"checkpoint: {name} lacks {missing[0]}{others}, or has them under other names; random "
+            "numbers would take their place"
+        )
 
 
 def load_tokenizer(name: str, revision: str | None = None) -> Any:
@@ -154,6 +176,8 @@ def _from_hub(auto: Any, name: str, **options: Any) -> Any:
     try:
         return auto.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
         reason = str(error).strip().splitlines()[0]
         raise MissingFileError(
             f'"{name}" cannot be loaded as a directory or hub name ({reason})'

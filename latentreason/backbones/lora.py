@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from latentreason.config import LoraConfig
+from latentreason.errors import UserError
 
 
 def add_adapters(model: Any, config: LoraConfig, new_token_ids: Sequence[int]) -> Any:
@@ -13,8 +14,13 @@ def add_adapters(model: Any, config: LoraConfig, new_token_ids: Sequence[int]) -
 
     A composite config has no `vocab_size`, so peft's automatic embedding save would drop the new
     rows; `trainable_token_indices` names them (design section 3, Checkpoint).
+
+    Raises:
+        UserError: targets that the model does not have, or that cannot be adapted.
     """
     import peft
+
+    _check_targets(model, config.targets or ())
 
     settings = peft.LoraConfig(
         r=config.rank,
@@ -24,7 +30,26 @@ def add_adapters(model: Any, config: LoraConfig, new_token_ids: Sequence[int]) -
         trainable_token_indices=_rows(model, sorted(new_token_ids)) if new_token_ids else None,
         task_type="CAUSAL_LM",
     )
-    return peft.get_peft_model(model, settings)
+    try:
+        return peft.get_peft_model(model, settings)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"model.lora.targets: {config.targets} ({reason})") from error
+
+
+def _check_targets(model: Any, targets: Sequence[str]) -> None:
+    """Adapters on a table that inputs and outputs share would be merged into both."""
+    embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
+    refused = {id(embeddings)}
+    if head is not None and head.weight is embeddings.weight:
+        refused.add(id(head))
+    for name, module in model.named_modules():
+        for target in targets:
+            if id(module) in refused and f".{name}".endswith(f".{target}"):
+                raise UserError(
+                    f"model.lora.targets: {target} is the table of embeddings, or a head tied to it; "
+                    "only an untied head can be adapted"
+                )
 
 
 def _rows(model: Any, ids: list[int]) -> dict[str, list[int]]:

@@ -28,6 +28,10 @@ from latentreason.errors import MissingFileError, UserError
 ZERO = {"zero1": 1, "zero2": 2}
 
 
+_OF_THE_RECIPE = ("betas", "eps", "weight_decay")
+"""Settings of the optimizer that a resumed run takes from its recipe, not from the checkpoint."""
+
+
 class Strategy:
     """How a model is trained over ranks."""
 
@@ -178,10 +182,14 @@ class Strategy:
         Raises:
             UserError: another strategy wrote it, or it does not fit the model.
         """
+        groups = self.optimizer.param_groups
+        asked = [{name: group[name] for name in _OF_THE_RECIPE} for group in groups]
         if self.deepspeed:
             self._load_deepspeed(folder)
         else:
             self._load_plain(folder)
+        for group, ours in zip(self.optimizer.param_groups, asked, strict=True):
+            group.update(ours)
         random = folder / f"random_{self.rank}.pt"
         if random.is_file():
             _set_random_state(torch.load(random, weights_only=False))

@@ -112,6 +112,19 @@ def test_misspelt_keys_of_a_phase_name_the_nearest(tmp_path):
         ("train.phases=[{stage: 0, epochs: 0}]", "epochs"),
         ("train.phases=[{stage: 0, steps: -1}]", "steps"),
         ("train.phases=[{stage: 0, steps: 5, until_loss: 0.1, window: 0}]", "window"),
+        ("train.phases=[{stage: 0, steps: 5, until_loss: 0.1, window: 6}]", "window"),
+        ("train.phases=[{stage: 0, steps: 5, until_loss: 0}]", "until_loss"),
+        ("train.phases=[{stage: 0, steps: 5, until_loss: .nan}]", "until_loss"),
+        ("train.phases=[{stage: 0, epochs: .nan}]", "epochs"),
+        ("train.phases=[{stage: 0, epochs: .inf}]", "epochs"),
+        ("method.curriculum=false", "stage 1"),
+        ("optim.betas=[1.0, 2.0]", "betas"),
+        ("optim.eps=-1", "eps"),
+        ("optim.lr=.nan", "lr"),
+        ("optim.lr=.inf", "lr"),
+        ("optim.clip=.nan", "clip"),
+        ("run.seed=-1", "seed"),
+        ("model.lora={rank: 2, dropout: 2}", "dropout"),
         ("train.precision=fp8", "precision"),
         ("train.strategy=magic", "strategy"),
         ("train.deepspeed=zero2", "deepspeed"),
@@ -213,3 +226,9 @@ def test_files_that_are_no_recipe_are_named(tmp_path, text):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"broken\.yaml"):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize("word", ["method.truncate=1", "method.thought_projection=linear"])
+def test_switches_of_thoughts_are_refused_where_there_are_none(tmp_path, word):
+    with pytest.raises(UserError, match="thoughts_per_step"):
+        recipe(tmp_path, "method.thoughts_per_step=0", word)

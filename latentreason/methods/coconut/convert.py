@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from latentreason.backbones.load import load_tokenizer
+from latentreason.backbones.load import load_causal_lm, load_tokenizer
 from latentreason.errors import MissingFileError, UserError
 from latentreason.methods.coconut.layout import END, LATENT, START
 
@@ -52,10 +52,9 @@ def read_foreign(source: Path, base: str | None) -> tuple[Any, Any]:
 
 def _from_directory(source: Path) -> tuple[Any, Any]:
     try:
-        language_model = AutoModelForCausalLM.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"source: {source} is no causal language model ({reason})") from error
+        language_model = load_causal_lm(str(source))
+    except MissingFileError as error:
+        raise UserError(f"source: {source} is no causal language model ({error})") from error
     tokenizer = load_tokenizer(str(source))
     _append_tokens(tokenizer, language_model.get_input_embeddings().weight.shape[0], source)
     return language_model, tokenizer

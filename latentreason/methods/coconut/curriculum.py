@@ -43,9 +43,9 @@ def stages_per_step(config: Config) -> int:
     return config.thoughts_per_step if config.growth == "thought" else 1
 
 
-def check_stage(stage: int, config: Config) -> None:
+def check_stage(stage: int, curriculum: bool) -> None:
     """Raise UserError for a stage that would be ignored."""
-    if not config.curriculum and stage != 0:
+    if not curriculum and stage != 0:
         raise UserError(
             f"train.phases: stage {stage}, and method.curriculum is false; the only stage is 0"
         )

@@ -106,7 +106,7 @@ class Model(LatentModel):
     def set_stage(self, stage: int) -> None:
         """Fix the stage and with it the number of thoughts that inference uses."""
         config = self.config
-        check_stage(stage, config)
+        check_stage(stage, config.curriculum)
         config.stage = stage
         # At inference a question has no steps to count: padded, the number depends on the stage only.
         config.num_thoughts = split_steps(stage, config.max_stage, config)[1]

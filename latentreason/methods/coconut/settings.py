@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from latentreason.errors import UserError, check_choice
+from latentreason.methods.coconut.curriculum import check_stage
 from latentreason.prompt import PromptConfig
 
 PROJECTIONS = ("none", "linear", "mlp_norm", "norm", "scale")
@@ -99,6 +100,13 @@ class Settings:
         for name in ("thoughts_per_step", "max_stage"):
             if getattr(self, name) < 0:
                 raise UserError(f"{source}: method.{name}: {getattr(self, name)} is negative")
+        if not self.thoughts_per_step and (
+            self.truncate is not None or self.thought_projection != "none"
+        ):
+            raise UserError(
+                f"{source}: method.thoughts_per_step: without thoughts, truncate and "
+                "thought_projection would be ignored"
+            )
         self._check_source(source)
         self._check_schedule(source)
         if self.objective != "text":
@@ -108,6 +116,10 @@ class Settings:
                 f"{source}: method.gold_thoughts: text questions have padded thoughts; it goes with "
                 "objective on_path or frontier"
             )
+
+    def check_stage(self, stage: int) -> None:
+        """Raise UserError for a stage that the curriculum does not have."""
+        check_stage(stage, self.curriculum)
 
     def _check_source(self, source: str) -> None:
         """Switches of the hidden states, and the learned embedding in their place."""

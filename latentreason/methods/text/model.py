@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
 
-from latentreason.backbones.load import ATTENTION, load_tokenizer
+from latentreason.backbones.load import ATTENTION, load_causal_lm, load_tokenizer
 from latentreason.columns import align, check_lengths, count_supervised, cross_entropy_sum
 from latentreason.data.example import Example
 from latentreason.decoding.decoder import Decoder
@@ -77,7 +76,7 @@ class Model(LatentModel):
     @classmethod
     def from_causal_lm(cls, name: str, **options: Any) -> Model:
         """Wrap any causal LM so that it can be evaluated: prompt is the question and a newline."""
-        language_model = AutoModelForCausalLM.from_pretrained(name, **options)
+        language_model = load_causal_lm(name, **options)
         return cls.create(Settings(name="cot"), language_model, load_tokenizer(name))
 
     def layout(self, example: Example, stage: int, rng: np.random.Generator) -> Any:

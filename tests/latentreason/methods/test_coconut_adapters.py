@@ -36,6 +36,22 @@ def test_a_projection_is_trained_and_saved_beside_the_adapters(tmp_path):
         torch.testing.assert_close(left.thoughts, right.thoughts, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("projection", ["linear", "mlp_norm", "norm", "scale"])
+def test_a_projection_beside_adapters_is_of_the_backbones_precision(tmp_path, projection):
+    first = run(tmp_path / "base", "train.max_steps=2", method="cot", family="llama")
+    folder = run(
+        tmp_path / "lora", f"model.name={first}", "model.config={}", "model.dtype=bfloat16",
+        "model.lora.rank=4", "model.lora.targets=[q_proj, v_proj]", "data.valid=null",
+        f"method.thought_projection={projection}", family="llama",
+    )  # fmt: skip
+    model = latentreason.load(folder)
+    assert {tensor.dtype for tensor in model.projection.parameters()} <= {torch.bfloat16}
+    assert [g.token_ids for g in model.generate(QUESTIONS)]
+    model = latentreason.load(folder, dtype="float32")
+    assert {tensor.dtype for tensor in model.projection.parameters()} <= {torch.float32}
+    assert [g.token_ids for g in model.generate(QUESTIONS)]
+
+
 def test_a_projection_trains_on_two_ranks_from_the_stage_without_thoughts_on(tmp_path):
     words = ("method.thought_projection=linear", "train.max_steps=7", "data.valid=null")
     path = recipe_file(tmp_path / "two", *words, family="llama")

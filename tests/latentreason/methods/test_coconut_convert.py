@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 from runs import latentreason as command
+from safetensors.torch import load_file, save_file
 from slow_coconut import answer
 from tiny import WORDS, backbone_config, exact, example
 
@@ -156,6 +157,42 @@ def test_a_tied_head_may_be_saved_once(tmp_path):
     assert_same_answers(tmp_path / "out", model, tokenizer)
 
 
+@pytest.mark.parametrize("lost", ["model.layers.1.mlp.up_proj.weight", "lm_head.weight", None])
+def test_a_directory_that_lacks_weights_is_refused(tmp_path, lost):
+    # Else transformers draws them at random. None: all bear the prefix of the wrapper.
+    _, model, tokenizer = foreign(tmp_path, "llama", tie=False)
+    tokenizer.add_tokens(RELEASED)
+    theirs = tmp_path / "theirs"
+    model.save_pretrained(theirs)
+    tokenizer.save_pretrained(theirs)
+    state = load_file(theirs / "model.safetensors")
+    if lost:
+        del state[lost]
+    else:
+        state = {f"base_causallm.{name}": tensor for name, tensor in state.items()}
+    save_file(state, theirs / "model.safetensors", {"format": "pt"})
+    message = f"lacks {lost}" if lost else "more of its weights, or has them under other names"
+    with pytest.raises(ValueError, match=message):
+        convert(theirs, tmp_path / "out", **OPTIONS)
+    with pytest.raises(ValueError, match=message):
+        build_backbone(ModelConfig(name=str(theirs)), [])
+    with pytest.raises(ValueError, match=message):
+        latentreason.load(theirs)
+
+
+def test_our_own_checkpoint_that_lacks_a_weight_is_refused(tmp_path):
+    base, model, _ = foreign(tmp_path)
+    torch.save(wrapped(model), tmp_path / "checkpoint_40")
+    convert(tmp_path / "checkpoint_40", tmp_path / "out", base=str(base), **OPTIONS)
+    state = load_file(tmp_path / "out" / "model.safetensors")
+    del state["language_model.transformer.h.0.attn.c_attn.weight"]
+    save_file(state, tmp_path / "out" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ValueError, match=r"lacks language_model\.transformer\.h\.0\.attn\.c_attn\.weight"
+    ):
+        latentreason.load(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("stage", "num_thoughts", "per_step", "max_stage"),
     [(3, 6, 2, 3), (4, 6, 2, 3), (6, 6, 1, 6), (7, 6, 1, 6), (1, 3, 3, 1), (0, 0, 1, 0)],
@@ -198,6 +235,8 @@ def untied(model):
         ("something else", {"state": lambda model: {"epoch": 3}}),
         ("which its base ties", {"state": untied}),
         ("num_thoughts: 4 does not go with stage 1, which has 2", {"stage": 1}),
+        ("stage: -1 is negative", {"stage": -1}),
+        ("num_thoughts: -2 is negative", {"num_thoughts": -2}),
         ("num_thoughts: 5 does not go", {"num_thoughts": 5}),
         (
             "settings: thoughts_per_step=1 does not go with stage 3 and 6 thoughts",

@@ -260,13 +260,26 @@ def test_a_run_of_another_method_is_not_resumed(tmp_path, other):
         run(tmp_path, method=other)
 
 
+def test_a_resumed_run_takes_the_optimizers_settings_from_its_recipe(tmp_path):
+    run(tmp_path, "train.max_steps=2")
+    folder = run(
+        tmp_path, "train.max_steps=3", "optim.weight_decay=0.5", "optim.betas=[0.5, 0.6]",
+        "optim.eps=0.001",
+    )  # fmt: skip
+    saved = torch.load(folder / "last" / "trainer_state" / "optimizer.pt")
+    for group in saved["param_groups"]:
+        assert (group["weight_decay"], group["betas"], group["eps"]) == (0.5, (0.5, 0.6), 0.001)
+
+
 def test_a_run_of_another_shape_is_not_resumed(tmp_path):
     run(tmp_path, "train.max_steps=1")
     with pytest.raises(ValueError, match=r"^model: .* n_embd: 16, not 8"):
         run(tmp_path, "model.config.n_embd=8")
 
 
-@pytest.mark.parametrize("word", ["train.batch_size=2", "run.seed=7", "data.train.seed=5"])
+@pytest.mark.parametrize(
+    "word", ["train.batch_size=2", "run.seed=7", "data.train.seed=5", "train.length_window=2"]
+)
 def test_a_run_begun_with_other_data_or_order_is_not_resumed(tmp_path, word):
     run(tmp_path, "train.max_steps=1")
     with pytest.raises(ValueError, match=word.split("=")[0].rsplit(".", 1)[0]):
