@@ -463,7 +463,12 @@ class LatentModel(PreTrainedModel):
             model = cls._load_onto_bases(
                 _local_folder(name, kwargs.get("revision")), config, kwargs
             )
-            report: dict[str, Any] = {"missing_keys": set(), "unexpected_keys": set()}
+            report: dict[str, Any] = {
+                "missing_keys": set(),
+                "unexpected_keys": set(),
+                "mismatched_keys": set(),
+                "error_msgs": [],
+            }
         else:
             model, report = super().from_pretrained(
                 name, *args, **{**kwargs, "output_loading_info": True}

@@ -27,7 +27,6 @@ from latentreason.errors import MissingFileError, UserError
 
 ZERO = {"zero1": 1, "zero2": 2}
 
-
 _OF_THE_RECIPE = ("betas", "eps", "weight_decay")
 """Settings of the optimizer that a resumed run takes from its recipe, not from the checkpoint."""
 

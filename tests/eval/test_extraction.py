@@ -127,7 +127,9 @@ def test_all_numbers_are_found_in_order():
 )
 def test_numbers_without_end_are_wrong_and_do_no_harm(output):
     verifier = NumberVerifier()
-    for number in find_numbers(output):
+    numbers = find_numbers(output)
+    assert numbers
+    for number in numbers:
         assert not verifier.correct(number, "18", {})
         assert verifier.key(number)
 

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from fractions import Fraction
 
+from latentreason.data.generators.countdown import parse_chain
+
 _WORDS = (
     ("\\times", "*"),
     ("\\cdot", "*"),
@@ -22,8 +24,6 @@ _WORDS = (
     ("\\)", ""),
     ("$", ""),
 )
-# No more digits than an answer can have: Python refuses to read numbers of thousands of them.
-_STEP = re.compile(r"(\d{1,50})([-+*/])(\d{1,50})=(\d{1,50})")
 
 
 def ascii_operators(text: str) -> str:
@@ -40,13 +40,7 @@ def plain_arithmetic(text: str) -> str:
 
 def parse_steps(text: str) -> list[tuple[int, str, int, int]] | None:
     """Return [(a, op, b, result), ...] of "a-b=c,c*d=e", or None where it is not such a chain."""
-    steps = []
-    for part in re.split(r"[,;]", plain_arithmetic(text).strip(",;.")):
-        match = _STEP.fullmatch(part)
-        if match is None:
-            return None
-        steps.append((int(match[1]), match[2], int(match[3]), int(match[4])))
-    return steps or None
+    return parse_chain(re.split(r"[,;]", plain_arithmetic(text).strip(",;.")))
 
 
 class ExpressionError(ValueError):

@@ -7,6 +7,7 @@ is left. The question is `n1,..,nk,target`, a step is `a-b=c`.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,17 @@ def solve(
             if rest is not None:
                 return [step, *rest]
     return None
+
+
+# No more digits than a chain can need: Python refuses to read numbers of thousands of them.
+_STEP = re.compile(r"(\d{1,50})([-+*/])(\d{1,50})=(\d{1,50})")
+
+
+def parse_chain(steps: Sequence[str]) -> list[tuple[int, str, int, int]] | None:
+    """Return [(a, operator, b, result), ...] of steps "a-b=c", or None where one is no such step."""
+    matches = [_STEP.fullmatch(step) for step in steps]
+    chain = [(int(m[1]), m[2], int(m[3]), int(m[4])) for m in matches if m]
+    return chain if len(chain) == len(steps) else None
 
 
 def valid_chain(

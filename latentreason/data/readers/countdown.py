@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from latentreason.data.example import Example
-from latentreason.data.generators.countdown import solve, valid_chain
+from latentreason.data.generators.countdown import parse_chain, solve, valid_chain
 from latentreason.data.options import NoOptions
 from latentreason.data.readers.base import Reader, text_field
 from latentreason.data.rows import fail, json_rows
@@ -30,18 +30,13 @@ def read_countdown(path: Path, options: NoOptions) -> Iterator[Example]:
         *numbers, target = (int(part) for part in question.split(","))
         if "=" in output:
             steps = [step.strip() for step in output.split(",")]
-            if not _holds(steps, numbers, target):
+            chain = parse_chain(steps)
+            if chain is None or not valid_chain(chain, numbers, target):
                 fail(path, line, f'field "output": "{output}" does not reach {target} by the rules')
         else:
             steps = solve(numbers, target, random.Random(f"countdown:{question}")) or []
         meta = {"id": str(index), "numbers": numbers, "target": target}
         yield Example(question, tuple(steps), ",".join(steps), meta)
-
-
-def _holds(steps: list[str], numbers: list[int], target: int) -> bool:
-    parsed = [re.fullmatch(r"(\d+)([-+*/])(\d+)=(\d+)", step) for step in steps]
-    chain = [(int(m[1]), m[2], int(m[3]), int(m[4])) for m in parsed if m]
-    return len(chain) == len(steps) and valid_chain(chain, numbers, target)
 
 
 COUNTDOWN = Reader(
