@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # The pin lives here; pyproject keeps an open lower bound.
 TORCH ?= torch==2.13.0
 EXTRAS := dev,train,eval,triton
+# Test processes at a time; one file's tests stay in one.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 STAMP := $(VENV)/.installed
 # vLLM pins torch and transformers, so it lives in an environment of its own.
 VLLM_VENV := .venv-vllm
@@ -28,8 +31,8 @@ demo: install
 	$(BIN)/python -m latentreason_launch.demo --out runs/demo
 
 test: install
-	$(BIN)/python -m pytest -q tests --ignore=tests/kernels -m "not slow and not gpu and not vllm"
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/kernels -m "not slow and not gpu"
+	$(PYTEST) tests --ignore=tests/kernels -m "not slow and not gpu and not vllm"
+	TRITON_INTERPRET=1 $(PYTEST) tests/kernels -m "not slow and not gpu"
 
 test-slow: install
 	$(BIN)/python -m pytest -q tests --ignore=tests/kernels -m "slow and not gpu and not vllm"

@@ -232,10 +232,12 @@ def _check_phase(phase: PhaseConfig, where: str) -> None:
 
 
 def _check_least(argument: str, value: float | None, least: int) -> None:
-    if value is not None and not value >= least:
+    if value is None:
+        return
+    if not math.isfinite(value):
+        raise UserError(f"{argument}: {value} is no finite number; give {least} or more")
+    if value < least:
         raise UserError(f"{argument}: {value} is too small; give {least} or more")
-    if value == math.inf:
-        raise UserError(f"{argument}: {value} is too large; give a number")
 
 
 def _check_split(name: str, split: SplitConfig, source: str) -> None:
