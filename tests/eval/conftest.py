@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,14 +112,14 @@ def environment() -> dict[str, str]:
 
 
 class TinyCheckpoints(dict[str, Path]):
-    """Tiny random checkpoints of registered methods by name, made when first asked for."""
+    """Tiny random checkpoints of registered methods by name, made or copied when first asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, make: Callable[[str], Path]) -> None:
         super().__init__()
-        self.folder = folder
+        self.make = make
 
     def __missing__(self, name: str) -> Path:
-        self[name] = _checkpoint(name, self.folder / name)
+        self[name] = self.make(name)
         return self[name]
 
 
@@ -165,6 +167,16 @@ def _checkpoint(name: str, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoints:
+def made_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> TinyCheckpoints:
     """A tiny random checkpoint of every registered method, by name, for state tracking."""
-    return TinyCheckpoints(tmp_path_factory.mktemp("checkpoints"))
+    folder = tmp_path_factory.mktemp("checkpoints")
+    return TinyCheckpoints(lambda name: _checkpoint(name, folder / name))
+
+
+@pytest.fixture
+def tiny_checkpoints(made_checkpoints: TinyCheckpoints, tmp_path: Path) -> TinyCheckpoints:
+    """The same as copies of this test's own: an evaluation leaves its result in the checkpoint."""
+    folder = tmp_path / "checkpoints"
+    return TinyCheckpoints(
+        lambda name: Path(shutil.copytree(made_checkpoints[name], folder / name))
+    )
