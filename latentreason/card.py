@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,9 +78,19 @@ def _write(folder: Path, config: Any, known: list[dict[str, Any]], weights: str 
     results = newest(same, config)
     if known:
         _replace(folder / RESULTS, json.dumps(results, indent=2, ensure_ascii=False) + "\n")
+    if not _edited(folder):
+        _replace(folder / CARD, card_text(config, results))
+
+
+def take_edited_card(folder: Path, origin: Path) -> None:
+    """Put a card that somebody wrote or edited beside a copy of the weights it is of."""
+    if _edited(origin) and weights_digest(origin) == weights_digest(folder):
+        shutil.copyfile(origin / CARD, folder / CARD)
+
+
+def _edited(folder: Path) -> bool:
     card = folder / CARD
-    if not card.exists() or is_ours(card.read_text(encoding="utf-8", errors="replace")):
-        _replace(card, card_text(config, results))
+    return card.exists() and not is_ours(card.read_text(encoding="utf-8", errors="replace"))
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from latentreason.backbones.load import is_latent_checkpoint
 from latentreason.card import command_line, git_commit
-from latentreason.errors import UserError
+from latentreason.errors import UserError, check_new_folder
 from latentreason.recipes import build_recipe
 from latentreason.registry import model_class
 
@@ -26,7 +26,7 @@ def convert(
 
     Args:
         source: what the method's authors, or others, have saved.
-        out: the folder to write; it must not hold a checkpoint.
+        out: the folder to write; it must not hold a model.
         method: registry name of the method it was trained with.
         stage: the curriculum stage it was trained to.
         num_thoughts: continuous thoughts per question at inference.
@@ -35,10 +35,9 @@ def convert(
 
     Raises:
         MissingFileError: there is no such source.
-        UserError: the method has no converter, or the source does not fit.
+        UserError: the method has no converter, the source does not fit, or `out` is taken.
     """
-    if (Path(out) / "config.json").exists():
-        raise UserError(f"out: {out} holds a model already; give another folder")
+    check_new_folder("out", out)
     for argument, value in (("stage", stage), ("num_thoughts", num_thoughts)):
         if value < 0:
             raise UserError(f"{argument}: {value} is negative")

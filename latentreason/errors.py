@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -36,3 +37,11 @@ def check_choice(argument: str, value: str, allowed: Iterable[str]) -> None:
             f'{argument}: "{value}" is not known{nearest(str(value), allowed)}; '
             f"allowed: {', '.join(allowed)}"
         )
+
+
+def check_new_folder(argument: str, folder: str | Path) -> None:
+    """Raise UserError where `folder` holds a model already, or is a file."""
+    if Path(folder).is_file():
+        raise UserError(f"{argument}: {folder} is a file; give a folder")
+    if (Path(folder) / "config.json").exists():
+        raise UserError(f"{argument}: {folder} holds a model already; give another folder")

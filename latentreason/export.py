@@ -13,7 +13,7 @@ def export_backbone(checkpoint: str | Path, out: str | Path) -> None:
     """Write the backbone of `checkpoint` to `out`; adapters are merged.
 
     Raises:
-        UserError: `checkpoint` is an ordinary model already.
+        UserError: `checkpoint` is an ordinary model already, or `out` holds a model or is a file.
         MissingFileError: there is no such checkpoint.
     """
     folder = checkpoint_folder(str(checkpoint))

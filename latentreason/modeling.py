@@ -7,6 +7,7 @@ backbone's config nested as `text_config`, the weights under `language_model.*`,
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +24,11 @@ from latentreason.backbones.load import (
     load_backbone,
     load_tokenizer,
 )
-from latentreason.card import write_card
+from latentreason.backbones.precision import cast
+from latentreason.card import CARD, take_edited_card, write_card
 from latentreason.config import ModelConfig, Recipe
 from latentreason.data.example import Example
-from latentreason.errors import MissingFileError, UserError, check_choice
+from latentreason.errors import MissingFileError, UserError, check_choice, check_new_folder
 from latentreason.generation import GenerateOptions, Generation, answer_in_groups
 from latentreason.prompt import Prompt, PromptConfig
 
@@ -185,7 +187,6 @@ class LatentModel(PreTrainedModel):
         if hasattr(self.language_model, "merge_and_unload"):
             # peft merges in place; what stayed wrapped would be saved as empty adapters.
             self.language_model = self.language_model.merge_and_unload()
-            self.config.base_model = None
         return self.language_model
 
     def check_backbone(self) -> None:
@@ -405,6 +406,8 @@ class LatentModel(PreTrainedModel):
             self.language_model.save_pretrained(
                 folder / ADAPTER_FOLDER, save_embedding_layers=False
             )
+            # peft's card is a form that nobody filled in.
+            (folder / ADAPTER_FOLDER / CARD).unlink(missing_ok=True)
             left_out = (*left_out, self.base_model_prefix)
         if left_out:
             prefixes = tuple(f"{name}." for name in left_out)
@@ -430,14 +433,20 @@ class LatentModel(PreTrainedModel):
     ) -> str:
         """Upload weights, tokenizer and card to the hub; return the commit's address.
 
-        transformers' own would put a card of its own over ours.
+        transformers' own would put a card of its own over ours. A branch `revision` is made where
+        there is none. Base models that the checkpoint only names are not uploaded.
         """
         from huggingface_hub import HfApi
 
+        self._warn_of_local_bases(repo_id)
         api = HfApi(token=token)
         name = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        if revision is not None and not create_pr and not revision.startswith("refs/"):
+            api.create_branch(name, branch=revision, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
+            if self.loaded_from is not None:
+                take_edited_card(Path(folder), self.loaded_from)
             commit = api.upload_folder(
                 repo_id=name,
                 folder_path=folder,
@@ -446,6 +455,18 @@ class LatentModel(PreTrainedModel):
                 create_pr=create_pr,
             )
         return commit.commit_url
+
+    def _warn_of_local_bases(self, repo_id: str) -> None:
+        bases = [getattr(self.config, name, None) for name in self.frozen]
+        if self.frozen or hasattr(self.language_model, "peft_config"):
+            bases.append(self.config.base_model)
+        for base in filter(None, bases):
+            if Path(base["name"]).exists():
+                logging.getLogger(__name__).warning(
+                    "%s needs base model %s, a folder of this machine: others cannot load it; upload "
+                    "the base and put its name into config.json",
+                    *(repo_id, base["name"]),
+                )
 
     @classmethod
     def from_pretrained(cls, name: Any, *args: Any, **kwargs: Any) -> Any:
@@ -519,7 +540,11 @@ class LatentModel(PreTrainedModel):
         """Write the backbone alone as an ordinary Hugging Face directory.
 
         It can be loaded by anything, and it answers without thoughts.
+
+        Raises:
+            UserError: `folder` holds a model already, or is a file.
         """
+        check_new_folder("out", folder)
         self.merged_backbone().save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -560,4 +585,4 @@ def load_base(
             f"checkpoint: {folder} needs base model {section.name!r}, which cannot be loaded; put it "
             "where the config says, or edit its name in config.json"
         ) from error
-    return (model if dtype is None else model.to(dtype)), tokenizer
+    return (model if dtype is None else cast(model, dtype)), tokenizer

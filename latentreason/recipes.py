@@ -19,6 +19,7 @@ from latentreason.data.augment import AUGMENTATIONS
 from latentreason.errors import MissingFileError, UserError, check_choice, nearest
 from latentreason.registry import entry, settings_class
 
+SPLITS = ("data.train", "data.valid", "data.test")
 DTYPES = ("float32", "bfloat16", "float16")
 LEAST = {
     "method.max_new_tokens": 1,
@@ -117,6 +118,9 @@ def build_recipe(tree: Any, overrides: Sequence[str] = (), source: str = "recipe
         schema.method = OmegaConf.merge(schema.method, entry(method).preset)
         merged = OmegaConf.merge(schema, OmegaConf.create(tree))
         for key, value in words:
+            if key in SPLITS and isinstance(value, dict) and {"reader", "generator"} & set(value):
+                # Another source: nothing of the one before it goes with it.
+                OmegaConf.update(merged, key, SplitConfig(), merge=False)
             OmegaConf.update(merged, key, value, merge=True, force_add=False)
         merged.method.name = method
         recipe = OmegaConf.to_object(merged)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import platform
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from latentreason.card import git_commit
+from latentreason.card import command_line, git_commit
 
 PACKAGES = ("latentreason", "torch", "transformers")
 
 
 def provenance() -> dict[str, Any]:
-    """Return versions, git commit (None outside a checkout), command line and machine."""
+    """Return versions, git commit (None outside a checkout), command (None from Python) and machine."""
     return {
         "versions": {name: _version(name) for name in PACKAGES},
         "commit": git_commit(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line(),
         "machine": f"{platform.system()} {platform.machine()}, {_device()}",
     }
 

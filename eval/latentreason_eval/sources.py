@@ -107,7 +107,7 @@ def _read(benchmark: Benchmark, described: BenchmarkSplit, path: Path) -> list[E
     # A generator's options mean nothing to the reader of a user's file.
     own = {} if described.generator else described.options
     options: Any = build_options(reader.options, {**benchmark.options, **own}, f'reader "{name}"')
-    examples = list(reader.read(path, options))
+    examples = list(reader.examples(path, options))
     if not examples:
         raise DataError(f"data: {path} is empty; it has no questions to score")
     rows: dict[str, int] = {}

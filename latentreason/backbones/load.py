@@ -12,6 +12,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from latentreason.backbones.precision import cast
 from latentreason.backbones.tokenizers import train_tokenizer
 from latentreason.config import ModelConfig
 from latentreason.errors import MissingFileError, UserError, check_choice, nearest
@@ -152,7 +153,7 @@ def _rebuilt(model: Any, config: ModelConfig) -> Any:
     """The same weights under an overridden config: layers read it when they are made."""
     settings = copy.deepcopy(model.config)
     _override(settings, config)
-    fresh = AutoModelForCausalLM.from_config(settings).to(model.device, model.dtype)
+    fresh = cast(AutoModelForCausalLM.from_config(settings), model.dtype).to(model.device)
     try:
         fresh.load_state_dict(model.state_dict())
     except RuntimeError as error:
@@ -210,4 +211,4 @@ def _from_scratch(config: ModelConfig, tokenizer: Any) -> Any:
             f"{nearest(unknown[0], valid)}"
         )
     model = AutoModelForCausalLM.from_config(built, attn_implementation=config.attn_implementation)
-    return model.to(DTYPES[config.dtype])
+    return cast(model, DTYPES[config.dtype])

@@ -20,7 +20,7 @@ def add_adapters(model: Any, config: LoraConfig, new_token_ids: Sequence[int]) -
     """
     import peft
 
-    _check_targets(model, config.targets or ())
+    _check_targets(model, config.targets or (), bool(new_token_ids))
 
     settings = peft.LoraConfig(
         r=config.rank,
@@ -37,18 +37,21 @@ def add_adapters(model: Any, config: LoraConfig, new_token_ids: Sequence[int]) -
         raise UserError(f"model.lora.targets: {config.targets} ({reason})") from error
 
 
-def _check_targets(model: Any, targets: Sequence[str]) -> None:
-    """Adapters on a table that inputs and outputs share would be merged into both."""
+def _check_targets(model: Any, targets: Sequence[str], new_rows: bool) -> None:
+    """Adapters on a table that inputs and outputs share would be merged into both.
+
+    A table whose new rows are trained whole takes no adapter besides.
+    """
     embeddings, head = model.get_input_embeddings(), model.get_output_embeddings()
     refused = {id(embeddings)}
-    if head is not None and head.weight is embeddings.weight:
+    if head is not None and (new_rows or head.weight is embeddings.weight):
         refused.add(id(head))
     for name, module in model.named_modules():
         for target in targets:
             if id(module) in refused and f".{name}".endswith(f".{target}"):
                 raise UserError(
-                    f"model.lora.targets: {target} is the table of embeddings, or a head tied to it; "
-                    "only an untied head can be adapted"
+                    f"model.lora.targets: {target} is the table of embeddings, or a head that is "
+                    "tied to it or gets rows of new tokens; leave it out"
                 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from latentreason.data.example import Example
+from latentreason.data.graph import num_nodes_of
 from latentreason.data.symbolic import symbolic_example
 from latentreason.errors import UserError
 
@@ -35,6 +36,6 @@ def _redraw(example: Example, rng: np.random.Generator, relabel: bool) -> Exampl
             f"data.train.augment: example {meta['id']} is no symbolic graph; read it with "
             "prosqa_symbolic, or generate prosqa with form: symbolic"
         )
-    graph = {**meta, "num_nodes": max(max(edge) for edge in meta["edges"]) + 1}
+    graph = {**meta, "num_nodes": num_nodes_of(meta)}
     draw = random.Random(int(rng.integers(2**62)))
     return symbolic_example(graph, draw, relabel=relabel)

@@ -6,9 +6,16 @@ Nodes are 0..n-1, an edge is (parent, child).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 Edge = Sequence[int]
+
+
+def num_nodes_of(graph: Mapping[str, Any]) -> int:
+    """Return how many nodes a row has: an option may stand in no edge."""
+    spoken_of = [node for edge in graph["edges"] for node in edge]
+    return 1 + max(*spoken_of, graph["root"], graph["target"], graph["neg_target"])
 
 
 def adjacency(num_nodes: int, edges: Sequence[Edge]) -> tuple[list[list[int]], list[list[int]]]:

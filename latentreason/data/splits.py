@@ -78,7 +78,7 @@ def _read(split: SplitConfig, root: str | None) -> list[Example]:
         )
     options: Any = build_options(reader.options, split.options, f'reader "{split.reader}"')
     source = _source(reader, split.file, root)
-    return _checked(islice(reader.read(source, options), split.size), source)
+    return _checked(islice(reader.examples(source, options, root), split.size), source)
 
 
 def _source(reader: Reader, file: str, root: str | None) -> Path:

@@ -22,6 +22,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DataLoaderConfiguration, GradientAccumulationPlugin
 from torch import Tensor
 
+from latentreason.backbones.precision import exact_buffers
 from latentreason.config import OptimConfig, TrainConfig
 from latentreason.errors import MissingFileError, UserError
 
@@ -64,7 +65,9 @@ class Strategy:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        # DeepSpeed casts the whole model where it trains in bf16.
+        with exact_buffers(model):
+            self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
     def _process_group(self) -> list[Any]:
         # Without it accelerate takes every DeepSpeed rank on CPU for the only one.

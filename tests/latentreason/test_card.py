@@ -231,6 +231,9 @@ class Hub:
         self.calls.append(("create", repo_id, private, exist_ok))
         return SimpleNamespace(repo_id=f"me/{repo_id}")
 
+    def create_branch(self, repo_id, *, branch, exist_ok=False):
+        self.calls.append(("branch", repo_id, branch, exist_ok))
+
     def upload_folder(self, *, repo_id, folder_path, revision, commit_message, create_pr):
         files = {str(p.relative_to(folder_path)): p.read_bytes()
                  for p in Path(folder_path).rglob("*") if p.is_file()}  # fmt: skip
@@ -238,14 +241,20 @@ class Hub:
         return SimpleNamespace(commit_url="https://hub/commit")
 
 
-def test_push_to_hub_uploads_weights_tokenizer_and_our_card(folder, monkeypatch):
+@pytest.fixture
+def hub(monkeypatch):
+    """What the stub was asked to do."""
     import huggingface_hub
 
     monkeypatch.setattr(Hub, "calls", [])
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    return Hub.calls
+
+
+def test_push_to_hub_uploads_weights_tokenizer_and_our_card(folder, hub, caplog):
     url = latentreason.load(folder).push_to_hub("model", private=True, token="secret")
     assert url == "https://hub/commit"
-    token, create, upload = Hub.calls
+    token, create, upload = hub
     assert token == ("token", "secret")
     assert create == ("create", "model", True, True)
     assert upload[:2] == ("upload", "me/model")
@@ -253,6 +262,37 @@ def test_push_to_hub_uploads_weights_tokenizer_and_our_card(folder, monkeypatch)
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(files)
     assert b"library_name: latentreason" in files["README.md"]
     assert json.loads(files["config.json"])["format_version"] == 1
+    assert "needs base model" not in caplog.text
+
+
+def test_a_branch_is_made_before_it_is_written(folder, hub):
+    latentreason.load(folder).push_to_hub("model", revision="v1")
+    assert hub[2] == ("branch", "me/model", "v1", True)
+    assert hub[3][3] == "v1"
+    hub.clear()
+    latentreason.load(folder).push_to_hub("model", revision="v1", create_pr=True)
+    assert [call[0] for call in hub] == ["token", "create", "upload"]
+
+
+def test_an_edited_card_is_uploaded_with_its_weights_only(checkpoint, hub):
+    readme = checkpoint / "README.md"
+    readme.write_text("My notes.\n")
+    model = latentreason.load(checkpoint)
+    model.push_to_hub("model")
+    assert hub[-1][2]["README.md"] == b"My notes.\n"
+    with torch.no_grad():
+        model.get_input_embeddings().weight.add_(1)
+    model.push_to_hub("model")
+    assert b"library_name: latentreason" in hub[-1][2]["README.md"]
+
+
+def test_adapters_on_a_local_base_are_uploaded_with_a_warning(folder, hub, tmp_path, caplog):
+    base = str((folder / "last").resolve())
+    adapted = run(tmp_path, f"model.name={base}", "model.config={}", "model.lora.rank=2",
+                  "train.max_steps=1")  # fmt: skip
+    latentreason.load(adapted).push_to_hub("model")
+    assert f"model needs base model {base}, a folder of this machine" in caplog.text
+    assert not [name for name in hub[-1][2] if name.endswith("adapter/README.md")]
 
 
 def test_transformers_own_upload_is_refused_since_it_comes_before_the_card(folder, tmp_path):

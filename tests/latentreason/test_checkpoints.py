@@ -438,6 +438,18 @@ def test_a_model_saved_after_its_export_is_whole(adapted, tmp_path):
     model.save_pretrained(tmp_path / "whole")
     assert not (tmp_path / "whole" / "adapter").exists()
     assert answers(load(tmp_path / "whole")) == answers(model)
+    assert "from scratch" not in (tmp_path / "whole" / "README.md").read_text()
+
+
+def test_an_export_overwrites_nothing(adapted, tmp_path):
+    _, folder = adapted
+    before = (folder / "last" / "config.json").read_bytes()
+    with pytest.raises(latentreason.UserError, match="holds a model already"):
+        load(folder).export(folder / "last")
+    assert (folder / "last" / "config.json").read_bytes() == before
+    (tmp_path / "file").touch()
+    with pytest.raises(latentreason.UserError, match="is a file; give a folder"):
+        load(folder).export(tmp_path / "file")
 
 
 def test_adapters_load_their_base_with_its_overrides(adapted, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from runs import recipe, recipe_file, tree
 
+from latentreason.config import SplitConfig
 from latentreason.errors import UserError
 from latentreason.recipes import build_recipe, expand_phases, find_recipe, load_recipe, to_yaml
 
@@ -43,6 +44,15 @@ def test_misspelt_keys_name_the_nearest(tmp_path, key, nearest):
         build_recipe(tree_, source="some.yaml")
     assert str(caught.value).startswith("some.yaml: ")
     assert f'did you mean "{nearest}"' in str(caught.value)
+
+
+def test_a_split_given_another_source_keeps_nothing_of_the_one_before():
+    words = ["data.train={generator: prontoqa, size: 9}", "data.valid={size: 5}"]
+    data = load_recipe("coconut/prontoqa_gpt2", words).data
+    assert data.train == SplitConfig(generator="prontoqa", size=9)
+    assert (data.valid.reader, data.valid.size) == ("prontoqa", 5)
+    data = load_recipe("demo/no_cot", ["data.train={reader: json, file: x.json}"]).data
+    assert data.train == SplitConfig(reader="json", file="x.json")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from latentreason.data.example import Example
-from latentreason.data.graph import adjacency, distances
+from latentreason.data.graph import adjacency, distances, num_nodes_of
 
 FOLDS = 5
 RIDGE = 1e-2
@@ -77,9 +77,7 @@ def ancestors(examples: Sequence[Example]) -> list[float]:
 class _Graph:
     def __init__(self, example: Example) -> None:
         meta = example.meta
-        edges = meta["edges"]
-        nodes = 1 + max(max(pair) for pair in edges)
-        self.children, self.parents = adjacency(nodes, edges)
+        self.children, self.parents = adjacency(num_nodes_of(meta), meta["edges"])
         self.root, self.target, self.wrong = meta["root"], meta["target"], meta["neg_target"]
 
 

@@ -60,7 +60,7 @@ def report(
         group = [run for run in loaded if run.task == task]
         stem = re.sub(r"\W+", "_", task).strip("_")
         sections.append((task, _tables(group), draw_plots(group, folder, stem)))
-        commands.append([str(run.summary.get("command")) for run in group])
+        commands.append([text for run in group if (text := run.summary.get("command"))])
     if curves:
         tables = [("Validation split", "", training_table(curves))]
         sections.append(("Training", tables, draw_training(curves, folder)))

@@ -39,10 +39,15 @@ class ArithmeticOptions(GeneratorOptions):
             raise UserError(f"{owner}: operations: the list is empty")
         for operation in self.operations:
             check_choice(f"{owner}: operations", operation, OPERATIONS)
-        if self.max_operand < 1 or self.max_value < self.max_operand:
+        if self.max_operand < 1:
+            raise UserError(f"{owner}: max_operand: {self.max_operand} has to be at least 1")
+        if self.modulus is None and self.max_value < self.max_operand:
             raise UserError(
-                f"{owner}: max_operand: {self.max_operand} has to be from 1 to max_value "
-                f"{self.max_value}"
+                f"{owner}: max_operand: {self.max_operand} is more than max_value {self.max_value}"
+            )
+        if self.modulus is not None and self.max_value != type(self).max_value:
+            raise UserError(
+                f"{owner}: max_value: {self.max_value} would be ignored, since modulus is given"
             )
         if self.modulus is not None and self.modulus < 2:
             raise UserError(f"{owner}: modulus: {self.modulus} has to be at least 2, or null")

@@ -33,11 +33,12 @@ class MultiplicationOptions(GeneratorOptions):
 
 
 def draw(rng: random.Random, options: MultiplicationOptions) -> Draft:
-    """Draw two factors uniformly."""
+    """Draw two factors uniformly; a product and its commuted twin are in one part."""
     first = _number(rng, options.digits)
     second = _number(rng, options.digits_second or options.digits)
     content = f"{first}*{second}"
-    return Draft(part_of(content), content, partial(multiplication_example, first, second))
+    part = part_of(repr(sorted((first, second))))
+    return Draft(part, content, partial(multiplication_example, first, second))
 
 
 def multiplication_example(first: int, second: int, example_id: str) -> Example:

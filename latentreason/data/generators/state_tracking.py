@@ -54,6 +54,16 @@ class StateTrackingOptions(GeneratorOptions):
                 f'options of generator "state_tracking": alphabet: {self.alphabet} is too small; give '
                 "2 or more maps"
             )
+        if self.alphabet is not None and self.entries != "joint":
+            raise UserError(
+                f'options of generator "state_tracking": entries: "{self.entries}" would be ignored, '
+                "since no table of an alphabet is written"
+            )
+        if self.alphabet is None and self.alphabet_seed != 0:
+            raise UserError(
+                f'options of generator "state_tracking": alphabet_seed: {self.alphabet_seed} would be '
+                "ignored, since alphabet is null"
+            )
 
 
 def draw(rng: random.Random, options: StateTrackingOptions) -> Draft:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from latentreason.data.example import Example
+from latentreason.data.files import locate
 from latentreason.data.rows import fail
 
 
@@ -21,6 +23,7 @@ class Reader:
         options: the dataclass of its options.
         read: yields the examples of a file, lazily. It raises DataError with file and line.
         hub: the source may also be a hub name, which `read` then gets as a string.
+        files: options that name further data files; `read` is to get their paths (`examples`).
     """
 
     name: str
@@ -28,6 +31,18 @@ class Reader:
     options: type
     read: Callable[[Path, Any], Iterator[Example]]
     hub: bool = False
+    files: tuple[str, ...] = ()
+
+    def examples(self, source: Path, options: Any, root: str | None = None) -> Iterator[Example]:
+        """Yield the examples of `source`; further files are looked for below `root` first.
+
+        Raises:
+            MissingFileError: one of them is nowhere.
+        """
+        for name in self.files:
+            if getattr(options, name) is not None:
+                setattr(options, name, str(locate(getattr(options, name), root)))
+        return self.read(source, options)
 
 
 def text_field(path: Path, line: int, row: dict[str, Any], name: str) -> str:
@@ -41,6 +56,8 @@ def text_field(path: Path, line: int, row: dict[str, Any], name: str) -> str:
     value = row[name]
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         fail(path, line, f'field "{name}" has to be text, found {_kind(value)}')
+    if isinstance(value, float) and not math.isfinite(value):
+        fail(path, line, f'field "{name}" has to be text or a number, found {value}')
     return str(value)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from latentreason.data.example import Example
-from latentreason.data.files import locate
 from latentreason.data.options import NoOptions
 from latentreason.data.readers.base import Reader, text_field
 from latentreason.data.readers.gsm8k_aug import read_gsm8k_aug
 from latentreason.data.rows import fail, json_rows
+from latentreason.errors import UserError
 
 CALCULATION = re.compile(r"<<(.*?)>>")
 
@@ -25,8 +25,8 @@ class Gsm8kOptions:
     Attributes:
         steps: "text" takes the solution's lines without their calculator annotations, "equations"
             takes the annotations alone, as `<<a+b=c>>`.
-        exclude: a GSM8k-Aug file whose questions are left out, absolute or below the data folder:
-            the usual 500 validation questions (gsm8k_icot/valid.txt) are part of the training file.
+        exclude: a GSM8k-Aug file whose questions are left out, looked for like the file itself: the
+            usual 500 validation questions (gsm8k_icot/valid.txt) are part of the training file.
     """
 
     steps: Literal["text", "equations"] = "text"
@@ -35,10 +35,11 @@ class Gsm8kOptions:
 
 def read_gsm8k(path: Path, options: Gsm8kOptions) -> Iterator[Example]:
     """Yield the examples; 95 solutions of the training file hold no equation, so no steps."""
-    excluded = _excluded(path, options.exclude)
+    excluded, left_out = _excluded(options.exclude), 0
     for index, (line, row) in enumerate(json_rows(path)):
         question = text_field(path, line, row, "question")
         if _letters(question) in excluded:
+            left_out += 1
             continue
         solution, mark, answer = text_field(path, line, row, "answer").rpartition("####")
         if not question.strip():
@@ -52,14 +53,14 @@ def read_gsm8k(path: Path, options: Gsm8kOptions) -> Iterator[Example]:
         yield Example(
             question, tuple(step for step in steps if step), answer.strip(), {"id": str(index)}
         )
+    if options.exclude is not None and not left_out:
+        raise UserError(f"{path}: holds no question of exclude: {options.exclude}; leave it out")
 
 
-def _excluded(path: Path, file: str | None) -> set[str]:
+def _excluded(file: str | None) -> set[str]:
     if file is None:
         return set()
-    # The file being read lies in a folder of the data folder, which readers are not told.
-    other = locate(file, str(path.parent.parent))
-    return {_letters(example.question) for example in read_gsm8k_aug(other, NoOptions())}
+    return {_letters(example.question) for example in read_gsm8k_aug(Path(file), NoOptions())}
 
 
 def _letters(question: str) -> str:
@@ -72,4 +73,5 @@ GSM8K = Reader(
     summary="official GSM8K jsonl; steps are the solution's lines or its equations",
     options=Gsm8kOptions,
     read=read_gsm8k,
+    files=("exclude",),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from latentreason.backbones.load import load_causal_lm, load_tokenizer
+from latentreason.backbones.load import is_latent_checkpoint, load_causal_lm, load_tokenizer
 from latentreason.errors import MissingFileError, UserError
 from latentreason.methods.coconut.layout import END, LATENT, START
 
 WRAPPED = "base_causallm."
 RELEASED_ORDER = (START, END, LATENT)
 """The order in which the released code appends its three tokens to the vocabulary."""
+EMBEDDING = re.compile(r"(^embedding|wte|embed_tokens)\.weight$")
+"""The wrapper's own name of the embedding, which any family has, and the families' names."""
 BUFFERS = re.compile(r"\.(attn\.(masked_)?bias|rotary_emb\.inv_freq)$")
 
 
@@ -51,6 +54,11 @@ def read_foreign(source: Path, base: str | None) -> tuple[Any, Any]:
 
 
 def _from_directory(source: Path) -> tuple[Any, Any]:
+    if (source / "adapter_config.json").is_file():
+        raise UserError(
+            f"source: {source} is a PEFT adapter; merge it first (merge_and_unload() of the PeftModel, "
+            "then save_pretrained)"
+        )
     try:
         language_model = load_causal_lm(str(source))
     except MissingFileError as error:
@@ -61,16 +69,14 @@ def _from_directory(source: Path) -> tuple[Any, Any]:
 
 
 def _from_state_dict(source: Path, base: str) -> tuple[Any, Any]:
-    state = unwrap(_read(source), source)
-    tokenizer = load_tokenizer(base)
-    config = AutoConfig.from_pretrained(base)
-    rows = next(
-        (t.shape[0] for n, t in state.items() if re.search(r"(wte|embed_tokens)\.weight$", n)), 0
-    )
+    wrapper = _read(source)
+    state = unwrap(wrapper, source)
+    dtype = _precision(state, source)
+    tokenizer, config = _read_base(base)
+    rows = _embedding_rows(wrapper, source)
     config.vocab_size = rows
     _append_tokens(tokenizer, rows, source)
     # In their own precision: the base's config may name a lower one.
-    dtype = next(tensor.dtype for tensor in state.values() if tensor.is_floating_point())
     language_model = AutoModelForCausalLM.from_config(config, dtype=dtype)
     _fill_tied(language_model, state)
     expected = language_model.state_dict()
@@ -94,12 +100,9 @@ def unwrap(state: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
 
     The wrapper holds the embedding a second time, under a name of its own.
     """
-    plain = {
-        re.sub(r"^(module\.|_orig_mod\.)+", "", name): tensor for name, tensor in state.items()
-    }
     found = {
         name.removeprefix(WRAPPED): tensor
-        for name, tensor in plain.items()
+        for name, tensor in state.items()
         if name.startswith(WRAPPED) and not BUFFERS.search(name)
     }
     if not found:
@@ -114,11 +117,48 @@ def _read(source: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:120]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
         raise UserError(f"source: {source} cannot be read as a state dict ({reason})") from error
-    if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(value) for name, value in state.items()
+    ):
         raise UserError(f"source: {source} holds something else than a state dict of tensors")
-    return state
+    return {re.sub(r"^(module\.|_orig_mod\.)+", "", name): value for name, value in state.items()}
+
+
+def _read_base(base: str) -> tuple[Any, Any]:
+    if is_latent_checkpoint(base):
+        raise UserError(
+            f"base: {base} is a latentreason checkpoint; name the backbone that the state dict was "
+            "trained from"
+        )
+    try:
+        return load_tokenizer(base), AutoConfig.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:120]
+        raise MissingFileError(
+            f"base: {base} is no backbone with a config and a tokenizer ({reason})"
+        ) from error
+
+
+def _embedding_rows(wrapper: dict[str, Tensor], source: Path) -> int:
+    for name, tensor in wrapper.items():
+        if EMBEDDING.search(name):
+            return tensor.shape[0]
+    raise UserError(
+        f"source: {source} has no embedding.weight, and what this family of models calls its "
+        "embedding is not known; save the whole wrapper"
+    )
+
+
+def _precision(state: dict[str, Tensor], source: Path) -> torch.dtype:
+    """The lowest precision that rounds none of the weights."""
+    found = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
+    if not found:
+        raise UserError(
+            f"source: {source} has no floating-point weights; save it before it is quantized"
+        )
+    return functools.reduce(torch.promote_types, found)
 
 
 def _append_tokens(tokenizer: Any, rows: int, source: Path) -> None:

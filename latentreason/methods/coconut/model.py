@@ -100,7 +100,8 @@ class Model(LatentModel):
                 f"max_stage={settings.max_stage}"
             )
         if base is not None:
-            model.config.base_model = {"name": base, "revision": None}
+            name = str(Path(base).resolve()) if Path(base).exists() else base
+            model.config.base_model = {"name": name, "revision": None}
         return model
 
     def set_stage(self, stage: int) -> None:

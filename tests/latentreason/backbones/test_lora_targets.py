@@ -24,7 +24,7 @@ def backbone(tie):
     [
         (["embed_tokens"], False, "embed_tokens is the table of embeddings"),
         (["q_proj", "model.embed_tokens"], False, "is the table of embeddings"),
-        (["lm_head"], True, "lm_head is the table of embeddings, or a head tied to it"),
+        (["lm_head"], True, "lm_head is the table of embeddings, or a head that is tied to it"),
         (["foo"], False, r"\['foo'\]"),
     ],
 )
@@ -36,3 +36,8 @@ def test_targets_that_cannot_be_adapted_are_named(targets, tie, message):
 def test_an_untied_head_can_be_adapted():
     adapted = add_adapters(backbone(False), LoraConfig(rank=2, targets=["lm_head", "q_proj"]), [])
     assert any("lm_head.lora_A" in name for name, _ in adapted.named_parameters())
+
+
+def test_a_head_that_gets_rows_of_new_tokens_cannot():
+    with pytest.raises(UserError, match=r"lm_head is .* or gets rows of new tokens; leave it out"):
+        add_adapters(backbone(False), LoraConfig(rank=2, targets=["lm_head", "q_proj"]), [3, 4])

@@ -21,7 +21,7 @@ GOLDEN = {
     "prontoqa": "1b5809cc38c68332",
     "state_tracking": "67d39ba25cc105ae",
     "arithmetic": "8ff0d2988660d681",
-    "multiplication": "a5b053589b9111e6",
+    "multiplication": "6f77d0f500195209",
     "countdown": "f7dfaa648ef95461",
 }
 
@@ -220,6 +220,11 @@ def test_countdown_can_ask_for_the_target_alone():
         ("arithmetic", {"lengths": 3}, "has to be a list, each item a whole number"),
         ("arithmetic", {"operations": ["/"]}, 'operations: "/" is not known'),
         ("arithmetic", {"modulus": 1}, "modulus: 1 has to be at least 2"),
+        ("arithmetic", {"max_operand": 0}, "max_operand: 0 has to be at least 1"),
+        ("arithmetic", {"max_operand": 1000}, "max_operand: 1000 is more than max_value 999"),
+        ("arithmetic", {"modulus": 5, "max_value": 50}, "max_value: 50 would be ignored"),
+        ("state_tracking", {"alphabet": 3, "entries": "pair"}, 'entries: "pair" would be ignored'),
+        ("state_tracking", {"alphabet_seed": 5}, "alphabet_seed: 5 would be ignored"),
         ("multiplication", {"digits": 0}, "digits: 0 is outside 1 to 20"),
         ("countdown", {"numbers": 6}, "numbers: 6 has to be 3, 4 or 5"),
     ],
@@ -229,3 +234,16 @@ def test_options_that_cannot_be_are_refused(name, options, expected):
         generate(name, 5, **options)
     assert expected in str(caught.value)
     assert f'options of generator "{name}"' in str(caught.value)
+
+
+def test_operands_of_modular_arithmetic_may_exceed_the_largest_value():
+    assert len(generate("arithmetic", 5, modulus=97, max_operand=2000)) == 5
+
+
+def test_a_product_and_its_commuted_twin_are_in_one_part():
+    parts = {
+        name: generate("multiplication", 800, digits=2, part=name) for name in ("train", "test")
+    }
+    train, test = ({frozenset(e.meta["factors"]) for e in found} for found in parts.values())
+    assert test
+    assert not train & test

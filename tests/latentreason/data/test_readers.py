@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from latentreason.config import SplitConfig
 from latentreason.data import Example, load_split, read_examples, write_examples
+from latentreason.data.augment import AUGMENTATIONS
 from latentreason.errors import DataError, UserError
+from latentreason_eval.baselines.prosqa import ancestors, two_expansions
 from latentreason_eval.verification.arithmetic import ReachVerifier
 
 GRAPH = {
@@ -62,6 +65,30 @@ def test_gsm8k_gives_lines_or_equations(tmp_path):
     assert text.steps == ("She has 2*3=6 pens.", "That is 6+1=7 in all.")
     assert equations.steps == ("<<2*3=6>>", "<<6+1=7>>")
     assert text.answer == equations.answer == "7"
+
+
+def test_questions_to_leave_out_are_looked_for_like_the_file(tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    for folder, question in ((tmp_path, "one"), (elsewhere, "three")):
+        folder.mkdir(exist_ok=True)
+        rows = [json.dumps({"question": q, "answer": "#### 1"}) for q in ("one", "two")]
+        (folder / "train.jsonl").write_text("\n".join(rows))
+        (folder / "valid.txt").write_text(f"{question}|| #### 1\n")
+    monkeypatch.setenv("LATENTREASON_DATA", str(elsewhere))
+    split = SplitConfig(reader="gsm8k", file="train.jsonl", options={"exclude": "valid.txt"})
+    assert [e.question for e in load_split(split, str(tmp_path))] == ["two"]
+    with pytest.raises(UserError, match=r"train.jsonl: holds no question of exclude: .*valid.txt"):
+        load_split(split)
+
+
+def test_an_option_may_stand_in_no_edge(tmp_path):
+    (tmp_path / "rows.json").write_text(json.dumps([{**GRAPH, "edges": GRAPH["edges"][:-1]}]))
+    (example,) = read_examples("prosqa_symbolic", tmp_path / "rows.json")
+    for augment in AUGMENTATIONS.values():
+        drawn = augment(example, np.random.default_rng(0))
+        assert len(drawn.steps) == len(example.steps)
+    for score in (ancestors, two_expansions):
+        assert len(score([example])) == 1
 
 
 def test_aqua_puts_its_options_below_the_question(tmp_path):

@@ -22,13 +22,15 @@ from latentreason_eval.api import evaluate
 RELEASED = ["<|start-latent|>", "<|end-latent|>", "<|latent|>"]
 OPTIONS = {"method": "coconut", "stage": 3, "num_thoughts": 4,
            "settings": ["thoughts_per_step=2", "max_new_tokens=6"]}  # fmt: skip
+NEOX = {"model_type": "gpt_neox", "num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 32,
+        "num_attention_heads": 4, "max_position_embeddings": 64}  # fmt: skip
 
 
 def foreign(tmp_path, family="gpt2", tie=True):
     """A base directory, and the model that the wrapper trained from it."""
     torch.manual_seed(0)
     section = ModelConfig(
-        config=backbone_config(family, tie=tie),
+        config=NEOX if family == "gpt_neox" else backbone_config(family, tie=tie),
         tokenizer=TokenizerConfig(kind="word", vocab_size=64),
     )
     model, tokenizer = build_backbone(section, [" ".join(WORDS) + " ###"] * 2)
@@ -71,7 +73,7 @@ def assert_same_answers(folder, original, tokenizer):
         assert (generation.thoughts - thoughts).abs().max() < 1e-9
 
 
-@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neox"])
 @pytest.mark.parametrize("prefix", ["base_causallm.", "module.base_causallm."])
 def test_the_wrappers_state_dict_is_read(tmp_path, family, prefix):
     base, model, tokenizer = foreign(tmp_path, family)
@@ -148,6 +150,19 @@ def test_the_precision_of_the_weights_wins_over_the_bases(tmp_path):
     assert_same_answers(tmp_path / "out", model, tokenizer)
 
 
+@pytest.mark.parametrize("head", [True, False])
+def test_weights_of_two_precisions_are_not_rounded(tmp_path, head):
+    base, model, tokenizer = foreign(tmp_path)
+    with torch.no_grad():
+        model.transformer.wte.weight.copy_(model.transformer.wte.weight.bfloat16())
+    low = ("wte.weight", "lm_head.weight") if head else "wte.weight"
+    state = wrapped(model)
+    state |= {name: state[name].bfloat16() for name in state if name.endswith(low)}
+    torch.save(state, tmp_path / "checkpoint_40")
+    convert(tmp_path / "checkpoint_40", tmp_path / "out", base=str(base), **OPTIONS)
+    assert_same_answers(tmp_path / "out", model, tokenizer)
+
+
 def test_a_tied_head_may_be_saved_once(tmp_path):
     base, model, tokenizer = foreign(tmp_path)
     state = wrapped(model)
@@ -211,12 +226,19 @@ def test_the_curriculum_follows_from_stage_and_thoughts(
     assert (config.thoughts_per_step, config.max_stage) == (per_step, max_stage)
 
 
-def refused(tmp_path, message, source="checkpoint_40", state=None, **changes):
+def refused(
+    tmp_path, message, source="checkpoint_40", state=None, out="out", files=None, **changes
+):
     base, model, _ = foreign(tmp_path)
     torch.save(wrapped(model) if state is None else state(model), tmp_path / "checkpoint_40")
+    for name, text in (files or {}).items():
+        (tmp_path / name).unlink(missing_ok=True)
+        if text is not None:
+            (tmp_path / name).write_text(text)
     options = {"base": str(base), **OPTIONS, **changes}
-    with pytest.raises(ValueError, match=message):
-        convert(tmp_path / source, tmp_path / "out", **options)
+    with pytest.raises(latentreason.UserError, match=message) as caught:
+        convert(tmp_path / source, tmp_path / out, **options)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
@@ -249,6 +271,32 @@ def untied(model):
         ("method: cot has no converter", {"method": "cot", "settings": []}),
         ("thoughts_per_stage", {"settings": ["thoughts_per_stage=2"]}),
         ("base: .* would be ignored", {"source": "base"}),
+        (
+            r"source: .* cannot be read as a state dict \(EOFError\)",
+            {"files": {"checkpoint_40": ""}},
+        ),
+        (
+            "base: .* is no backbone with a config and a tokenizer",
+            {"files": {"base/config.json": None}},
+        ),
+        (
+            "base: .* is a latentreason checkpoint; name the backbone",
+            {"files": {"base/config.json": '{"format_version": 1}'}},
+        ),
+        ("something else", {"state": lambda model: {1: torch.ones(2)}}),
+        (
+            "no floating-point weights",
+            {"state": lambda model: {n: t.to(torch.int8) for n, t in wrapped(model).items()}},
+        ),
+        (
+            "has no embedding.weight, and what this family",
+            {"state": lambda model: {"base_causallm.gpt_neox.embed_in.weight": torch.ones(3, 2)}},
+        ),
+        (
+            r"source: .* is a PEFT adapter; merge it first \(merge_and_unload",
+            {"source": "base", "base": None, "files": {"base/adapter_config.json": "{}"}},
+        ),
+        ("out: .* is a file; give a folder", {"out": "base/config.json"}),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path, message, changes):
