@@ -28,7 +28,10 @@ BASELINES: dict[str, tuple[str, Baseline]] = {
     "prosqa_other_entity": ("the option not stated of another entity", other_entity),
     "prosqa_two_expansions": ("the option within three hops of the entity", two_expansions),
     "prosqa_three_expansions": ("the option within four hops of the entity", three_expansions),
-    "prosqa_ancestors": ("regression on ancestor counts, entity unknown, 5-fold", ancestors),
+    "prosqa_ancestors": (
+        "regression on counts of parents, siblings, ancestors; entity unknown",
+        ancestors,
+    ),
     "prosqa_larger_node": ("the option with the larger node number", larger_node),
     "prontoqa_concepts": ("the rule whose concept occurs more often", concept_counts),
 }
