@@ -43,20 +43,18 @@ def row_example(
     Blank steps are dropped: the published conversion of GSM8k-Aug writes one where there is none.
 
     Raises:
-        DataError: a named field is missing or of another type, or question or answer is empty.
+        DataError: a named field is missing or of another type, or the question is empty.
     """
     named = {options.question, options.steps, options.answer, options.id}
     meta = {name: value for name, value in row.items() if name not in named}
     id_field = options.id or ("id" if "id" in row else None)
     meta["id"] = text_field(path, line, row, id_field) if id_field else str(index)
     question = text_field(path, line, row, options.question)
-    answer = text_field(path, line, row, options.answer)
-    for name, text in ((options.question, question), (options.answer, answer)):
-        if not text.strip():
-            fail(path, line, f'field "{name}" is empty')
+    if not question.strip():
+        fail(path, line, f'field "{options.question}" is empty')
     steps = list_field(path, line, row, options.steps, str) if options.steps else []
     steps = [step for step in steps if step.strip()]
-    return Example(question, tuple(steps), answer, meta)
+    return Example(question, tuple(steps), text_field(path, line, row, options.answer), meta)
 
 
 JSON = Reader(
