@@ -29,7 +29,7 @@ def load_split(split: SplitConfig, root: str | None = None) -> list[Example]:
     Raises:
         UserError: an unknown name or option, or keys that do not go together.
         MissingFileError: the file is nowhere.
-        DataError: a row cannot be read or has no answer, two rows share an id, or there is no row.
+        DataError: a row cannot be read, two rows share an id, or there is no row.
     """
     if (split.reader is None) == (split.generator is None):
         raise UserError(
@@ -88,15 +88,12 @@ def _source(reader: Reader, file: str, root: str | None) -> Path:
 
 
 def _checked(examples: Iterable[Example], source: Path) -> list[Example]:
-    """Return the examples as a list: there are some, all have an answer, and ids differ."""
+    """Return the examples as a list after checking that there are any and that ids differ."""
     listed = list(examples)
     if not listed:
         raise DataError(f"{source}: holds no examples")
     rows: dict[str, int] = {}
     for number, example in enumerate(listed):
-        # A benchmark may leave such rows out by id; nothing is learnt from them.
-        if not example.answer.strip():
-            raise DataError(f"{source}: the answer of example {number} is empty")
         first = rows.setdefault(example.meta["id"], number)
         if first != number:
             raise DataError(

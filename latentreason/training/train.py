@@ -21,7 +21,7 @@ from latentreason.config import Recipe
 from latentreason.data import load_split
 from latentreason.data.example import Example
 from latentreason.decoding.sampling import key
-from latentreason.errors import UserError
+from latentreason.errors import DataError, UserError
 from latentreason.loading import pinned_base
 from latentreason.modeling import LatentModel
 from latentreason.recipes import to_yaml
@@ -90,6 +90,9 @@ def _train(
     recipe: Recipe, folder: Path, strategy: Strategy, validate: Validate | None
 ) -> TrainerState:
     examples = load_split(recipe.data.train, recipe.data.root)
+    for example in examples:
+        if not example.answer.strip():
+            raise DataError(f"data.train: example {example.meta['id']} has an empty answer")
     valid = _valid_examples(recipe)
     torch.manual_seed(recipe.run.seed)
     model = build_model(recipe, examples)

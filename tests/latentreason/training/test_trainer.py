@@ -18,6 +18,7 @@ from runs import (
     weights,
 )
 
+from latentreason.errors import DataError
 from latentreason.training import train
 
 DROPOUT = ("model.config.resid_pdrop=0.1", "model.config.embd_pdrop=0.1",
@@ -377,3 +378,11 @@ def test_a_term_without_weight_is_a_meter_and_no_part_of_the_loss(tmp_path, monk
         assert record == before, "no loss_answer either: there is one term"
     for name, value in weights(plain).items():
         assert torch.equal(value, weights(folder)[name]), name
+
+
+def test_an_empty_answer_is_not_trained_on(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{"question": "q", "steps": [], "answer": a} for a in ("1", " ")]))
+    split = f"data.train={{reader: json, file: {path}}}"
+    with pytest.raises(DataError, match=r"data\.train: example 1 has an empty answer"):
+        run(tmp_path, split)
