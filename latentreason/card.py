@@ -84,8 +84,14 @@ def _write(folder: Path, config: Any, known: list[dict[str, Any]], weights: str 
 
 def take_edited_card(folder: Path, origin: Path) -> None:
     """Put a card that somebody wrote or edited beside a copy of the weights it is of."""
-    if _edited(origin) and weights_digest(origin) == weights_digest(folder):
+    if not _edited(origin):
+        return
+    if weights_digest(origin) == weights_digest(folder):
         shutil.copyfile(origin / CARD, folder / CARD)
+    else:
+        logging.getLogger(__name__).warning(
+            "%s is a card of other weights than these and is not taken over", origin / CARD
+        )
 
 
 def _edited(folder: Path) -> bool:

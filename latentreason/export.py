@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from latentreason.backbones.load import is_latent_checkpoint
-from latentreason.errors import UserError
+from latentreason.errors import UserError, check_new_folder
 from latentreason.loading import checkpoint_folder, load
 
 
@@ -16,6 +16,7 @@ def export_backbone(checkpoint: str | Path, out: str | Path) -> None:
         UserError: `checkpoint` is an ordinary model already, or `out` holds a model or is a file.
         MissingFileError: there is no such checkpoint.
     """
+    check_new_folder("out", out)
     folder = checkpoint_folder(str(checkpoint))
     if Path(folder).is_dir() and not is_latent_checkpoint(folder):
         raise UserError(

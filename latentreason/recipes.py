@@ -118,8 +118,8 @@ def build_recipe(tree: Any, overrides: Sequence[str] = (), source: str = "recipe
         schema.method = OmegaConf.merge(schema.method, entry(method).preset)
         merged = OmegaConf.merge(schema, OmegaConf.create(tree))
         for key, value in words:
-            if key in SPLITS and isinstance(value, dict) and {"reader", "generator"} & set(value):
-                # Another source: nothing of the one before it goes with it.
+            if key in SPLITS and _is_another_source(OmegaConf.select(merged, key), value):
+                # Nothing that belongs to the source before goes with it.
                 OmegaConf.update(merged, key, SplitConfig(), merge=False)
             OmegaConf.update(merged, key, value, merge=True, force_add=False)
         merged.method.name = method
@@ -256,6 +256,11 @@ def _check_split(name: str, split: SplitConfig, source: str) -> None:
         check_choice(f"{where}.augment", split.augment, AUGMENTATIONS)
         if name != "train":
             raise UserError(f"{where}.augment: only the train split is drawn anew; leave it out")
+
+
+def _is_another_source(split: Any, value: Any) -> bool:
+    named = [key for key in ("reader", "generator") if isinstance(value, dict) and value.get(key)]
+    return any(split is None or split[key] != value[key] for key in named)
 
 
 def _splits(data: DataConfig) -> list[tuple[str, SplitConfig]]:

@@ -62,7 +62,7 @@ def load_split(
             raise MissingFileError(f"data: {data} is not a file")
         if path.stat().st_size == 0:
             raise DataError(f"data: {data} is empty; it has no questions to score")
-        examples = _read(benchmark, described, path)
+        examples = _read(benchmark, described, path, root)
         return LoadedSplit("file" if split is None else name, examples, 0, data, sha256_of(path))
     if described.generator:
         words = f"{described.generator} {described.size} {described.seed} {dict(described.options)}"
@@ -74,7 +74,7 @@ def load_split(
             f"the folder that holds it, fetch it with `latentreason data get {benchmark.name}`, or "
             "name a file with --data"
         )
-    examples = _read(benchmark, described, found)
+    examples = _read(benchmark, described, found, root)
     kept = [example for example in examples if example.meta["id"] not in described.exclude]
     return LoadedSplit(name, kept, len(examples) - len(kept), str(found), sha256_of(found))
 
@@ -96,7 +96,9 @@ def find_file(described: BenchmarkSplit, root: str | None = None) -> Path | None
     return find(str(described.file), root)
 
 
-def _read(benchmark: Benchmark, described: BenchmarkSplit, path: Path) -> list[Example]:
+def _read(
+    benchmark: Benchmark, described: BenchmarkSplit, path: Path, root: str | None
+) -> list[Example]:
     from latentreason.data.readers import READERS as SHARED
     from latentreason_eval.readers import READERS
 
@@ -107,7 +109,7 @@ def _read(benchmark: Benchmark, described: BenchmarkSplit, path: Path) -> list[E
     # A generator's options mean nothing to the reader of a user's file.
     own = {} if described.generator else described.options
     options: Any = build_options(reader.options, {**benchmark.options, **own}, f'reader "{name}"')
-    examples = list(reader.examples(path, options))
+    examples = list(reader.examples(path, options, root))
     if not examples:
         raise DataError(f"data: {path} is empty; it has no questions to score")
     rows: dict[str, int] = {}

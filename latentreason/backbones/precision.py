@@ -10,25 +10,24 @@ from torch import nn
 
 
 def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Cast the weights in place, as `from_pretrained(dtype=...)` does, and return the model."""
-    with exact_buffers(model):
+    """Cast in place all but rotary frequencies, as `from_pretrained(dtype=...)` does; return it."""
+    with exact_frequencies(model):
         return model.to(dtype)
 
 
 @contextmanager
-def exact_buffers(model: nn.Module) -> Iterator[None]:
-    """Give buffers that no checkpoint holds the values back that they had.
+def exact_frequencies(model: nn.Module) -> Iterator[None]:
+    """Give rotary frequencies the values back that they had.
 
-    Such are rotary frequencies: in bf16 the angle of position 3,000 is off by more than a radian,
-    and the model that is loaded later has them in fp32.
+    In bf16 the angle of position 3,000 is off by more than a radian, and no checkpoint holds them:
+    the model that is loaded later has them in fp32.
     """
     kept = [
-        (module, name, module._buffers[name])
+        (module, name, buffer)
         for module in model.modules()
-        for name in module._non_persistent_buffers_set
+        for name, buffer in module.named_buffers(recurse=False)
+        if name.endswith("inv_freq")
     ]
     yield
     for module, name, exact in kept:
-        now = module._buffers[name]
-        if exact is not None and now is not None and now.dtype != exact.dtype:
-            module._buffers[name] = exact.to(now.device)
+        module._buffers[name] = exact.to(module._buffers[name].device)

@@ -22,7 +22,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DataLoaderConfiguration, GradientAccumulationPlugin
 from torch import Tensor
 
-from latentreason.backbones.precision import exact_buffers
+from latentreason.backbones.precision import exact_frequencies
 from latentreason.config import OptimConfig, TrainConfig
 from latentreason.errors import MissingFileError, UserError
 
@@ -66,7 +66,7 @@ class Strategy:
             weight_decay=optim.weight_decay,
         )
         # DeepSpeed casts the whole model where it trains in bf16.
-        with exact_buffers(model):
+        with exact_frequencies(model):
             self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
     def _process_group(self) -> list[Any]:

@@ -274,16 +274,18 @@ def test_a_branch_is_made_before_it_is_written(folder, hub):
     assert [call[0] for call in hub] == ["token", "create", "upload"]
 
 
-def test_an_edited_card_is_uploaded_with_its_weights_only(checkpoint, hub):
+def test_an_edited_card_is_uploaded_with_its_weights_only(checkpoint, hub, caplog):
     readme = checkpoint / "README.md"
     readme.write_text("My notes.\n")
     model = latentreason.load(checkpoint)
     model.push_to_hub("model")
     assert hub[-1][2]["README.md"] == b"My notes.\n"
+    assert not caplog.text
     with torch.no_grad():
         model.get_input_embeddings().weight.add_(1)
     model.push_to_hub("model")
     assert b"library_name: latentreason" in hub[-1][2]["README.md"]
+    assert "is a card of other weights" in caplog.text
 
 
 def test_adapters_on_a_local_base_are_uploaded_with_a_warning(folder, hub, tmp_path, caplog):

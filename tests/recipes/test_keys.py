@@ -53,6 +53,10 @@ def test_a_split_given_another_source_keeps_nothing_of_the_one_before():
     assert (data.valid.reader, data.valid.size) == ("prontoqa", 5)
     data = load_recipe("demo/no_cot", ["data.train={reader: json, file: x.json}"]).data
     assert data.train == SplitConfig(reader="json", file="x.json")
+    data = load_recipe(
+        "superposition/no_cot_tiny", ["data.train={generator: prosqa, size: 9}"]
+    ).data
+    assert (data.train.size, data.train.augment) == (9, "edge_order")
 
 
 @pytest.mark.parametrize(

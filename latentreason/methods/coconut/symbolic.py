@@ -10,7 +10,7 @@ import numpy as np
 
 from latentreason.columns import IGNORED, Row
 from latentreason.data.example import Example
-from latentreason.data.graph import adjacency, distances
+from latentreason.data.graph import adjacency, distances, num_nodes_of
 from latentreason.errors import UserError
 from latentreason.methods.coconut.config import Config
 from latentreason.methods.coconut.curriculum import draw_stage
@@ -50,9 +50,8 @@ def next_nodes(example: Example, stage: int, objective: str) -> list[int]:
     """
     if objective == "on_path":
         return example.meta["neighbor_k"][str(stage + 1)]
-    edges, root = example.meta["edges"], example.meta["root"]
-    children, _ = adjacency(max(max(edge) for edge in edges) + 1, edges)
-    reached = distances(children, root)
+    children, _ = adjacency(num_nodes_of(example.meta), example.meta["edges"])
+    reached = distances(children, example.meta["root"])
     return [node for node, hop in reached.items() if hop == stage + 1]
 
 

@@ -7,9 +7,9 @@ import torch
 from tiny import backbone_config
 
 from latentreason.backbones import build_backbone
-from latentreason.backbones.precision import exact_buffers
-from latentreason.config import ModelConfig, TokenizerConfig
+from latentreason.config import ModelConfig, OptimConfig, TokenizerConfig, TrainConfig
 from latentreason.modeling import load_base
+from latentreason.training.strategy import Strategy
 
 
 def frequencies(model):
@@ -56,9 +56,29 @@ def test_a_model_in_bf16_has_the_frequencies_of_one_in_fp32(saved, make):
     assert frequencies(model).dtype == torch.float32
 
 
-def test_what_deepspeed_does_to_a_whole_model_leaves_them(saved):
+def test_a_strategy_that_casts_the_whole_model_leaves_them(saved, monkeypatch):
+    """DeepSpeed's engine does so where it trains in bf16."""
     folder, exact = saved
-    model = base_of_a_checkpoint(folder)
-    with exact_buffers(model):
-        model.bfloat16()
+    model = load_base(folder, {"name": folder})[0]
+    strategy = Strategy(TrainConfig(), OptimConfig())
+
+    def engine(model, optimizer):
+        return model.bfloat16(), optimizer
+
+    monkeypatch.setattr(strategy.accelerator, "prepare", engine)
+    strategy.prepare(model, OptimConfig())
+    strategy.close()
+    assert model.dtype == torch.bfloat16
     assert torch.equal(frequencies(model), exact)
+
+
+def test_a_table_that_is_added_to_embeddings_is_cast_with_them():
+    section = ModelConfig(
+        config={"model_type": "xglm", "d_model": 32, "num_layers": 1, "attention_heads": 2,
+                "ffn_dim": 32},
+        tokenizer=TokenizerConfig(kind="word", vocab_size=64),
+        dtype="bfloat16",
+        attn_implementation="eager",
+    )  # fmt: skip
+    model, _ = build_backbone(section, ["a b c"])
+    assert model(torch.tensor([[1, 2]])).logits.dtype == torch.bfloat16
